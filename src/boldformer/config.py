@@ -1,0 +1,330 @@
+"""Frozen settings of a run, and their way to TOML and back."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import tomllib
+import types
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from boldformer.errors import InputError
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Which recordings are read.
+
+    Parameters
+    ----------
+    path : str
+        Dataset folder.
+    derivatives : str, optional
+        Folder of preprocessed recordings; found under ``path/derivatives`` when unset.
+    participants, tasks, sessions : tuple of str
+        Labels to keep (without ``sub-``, ``task-``, ``ses-``); empty keeps all.
+    space : str, optional
+        Space of the recordings to read, such as ``MNI152NLin2009cAsym``.
+    acquisition : str, optional
+        ``acq`` entity to read.
+    labels : tuple of str
+        Event types to decode; empty takes every type found.
+    raw : bool
+        Read the raw recordings even where derivatives exist.
+    """
+
+    path: str = ""
+    derivatives: str = ""
+    participants: tuple[str, ...] = ()
+    tasks: tuple[str, ...] = ()
+    sessions: tuple[str, ...] = ()
+    space: str = ""
+    acquisition: str = ""
+    labels: tuple[str, ...] = ()
+    raw: bool = False
+
+
+@dataclass(frozen=True)
+class PreprocessingConfig:
+    """How a run is cleaned before decoding.
+
+    Parameters
+    ----------
+    volume_shape : tuple of int, optional
+        Crop or zero-pad every volume to this ``(x, y, z)``; empty keeps the grid.
+    dummy_scans : int
+        Volumes dropped at the start of every run; -1 drops the non-steady-state
+        volumes that the run shows at its start.
+    centre : bool
+        Subtract each voxel's mean over its run.
+    detrend_order : int
+        Order of the polynomial removed from each voxel; -1 removes none.
+    high_pass_hz : float
+        Cut-off of the cosine high-pass filter; 0 switches it off.
+    confounds : tuple of str
+        fMRIPrep confound groups regressed out where a run has them.
+    normalise : {"zscore", "none"}
+        Scaling of each voxel over its run.
+    """
+
+    volume_shape: tuple[int, ...] = ()
+    dummy_scans: int = -1
+    centre: bool = True
+    detrend_order: int = 1
+    high_pass_hz: float = 1 / 128
+    confounds: tuple[str, ...] = ("motion", "wm_csf")
+    normalise: str = "zscore"
+
+
+@dataclass(frozen=True)
+class WindowConfig:
+    """Which frames stand for an event.
+
+    Parameters
+    ----------
+    delay_s : float
+        Haemodynamic delay: a window begins this long after its event.
+    length_s : float
+        Length of a window; 0 takes the median duration of the events.
+    """
+
+    delay_s: float = 5.0
+    length_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Which model decodes.
+
+    Parameters
+    ----------
+    name : str
+        Name in the model registry.
+    parameters : dict
+        Keyword arguments of the model, its defaults where unset.
+    """
+
+    name: str = "hybrid"
+    parameters: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How a network is trained.
+
+    Parameters
+    ----------
+    max_epochs : int
+        Passes over the training windows at the most.
+    batch_size : int
+        Windows in a step.
+    learning_rate, weight_decay : float
+        Of AdamW, with warm-up and cosine decay.
+    label_smoothing : float
+        Mass moved from the true class to all classes.
+    patience : int
+        Epochs without improvement on held-out *training* groups before training
+        stops; 0 switches early stopping off.
+    validation_fraction : float
+        Share of the training groups held out for early stopping. With fewer than
+        four training groups none are, and training runs its full length.
+    seed : int
+        Of weights, order and augmentation.
+    device : {"auto", "cpu", "cuda"}
+        Where to train.
+    precision : {"auto", "32", "bf16"}
+        Arithmetic; "auto" takes bf16 where the hardware is fast at it.
+    """
+
+    max_epochs: int = 30
+    batch_size: int = 16
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.05
+    label_smoothing: float = 0.1
+    patience: int = 8
+    validation_fraction: float = 0.15
+    seed: int = 0
+    device: str = "auto"
+    precision: str = "auto"
+
+
+@dataclass(frozen=True)
+class EvaluationConfig:
+    """How the decoder is judged.
+
+    Parameters
+    ----------
+    folds : int
+        Number of folds; 0 leaves one group out where there are at most six subjects
+        (always, for runs within a subject) and makes five folds otherwise.
+    unit : {"auto", "subject", "run"}
+        What is kept apart: subjects where there are several, else runs.
+    n_resamples : int
+        Bootstrap resamples for intervals.
+    level : float
+        Coverage of the intervals.
+    seed : int
+        Of folds and bootstrap.
+    allow_leakage : bool
+        Go on when the audit finds a leak; every number is then marked LEAKY.
+    """
+
+    folds: int = 0
+    unit: str = "auto"
+    n_resamples: int = 1000
+    level: float = 0.95
+    seed: int = 0
+    allow_leakage: bool = False
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Everything a run needs to be run again."""
+
+    data: DataConfig = field(default_factory=DataConfig)
+    preprocessing: PreprocessingConfig = field(default_factory=PreprocessingConfig)
+    window: WindowConfig = field(default_factory=WindowConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """Plain, JSON- and TOML-ready form of a configuration dataclass."""
+
+    def plain(value: Any) -> Any:
+        if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            return {
+                f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)
+            }
+        if isinstance(value, (tuple, list)):
+            return [plain(item) for item in value]
+        if isinstance(value, dict):
+            return {key: plain(item) for key, item in value.items()}
+        return value
+
+    return plain(config)
+
+
+def from_dict(kind: type, values: dict[str, Any], where: str = "") -> Any:
+    """Build the configuration dataclass `kind` from plain values.
+
+    Raises
+    ------
+    InputError
+        For a key the class does not have (with the nearest one it has), or a value
+        of another type.
+    """
+    hints = typing.get_type_hints(kind)
+    names = [f.name for f in dataclasses.fields(kind)]
+    for key in values:
+        if key not in names:
+            near = difflib.get_close_matches(key, names, n=1)
+            raise InputError(
+                f"unknown setting {where + key!r}",
+                wanted=f"one of {', '.join(names)}",
+                fix=f"did you mean {near[0]!r}?" if near else "remove it",
+            )
+    built = {
+        key: _coerce(hints[key], value, f"{where}{key}")
+        for key, value in values.items()
+    }
+    return kind(**built)
+
+
+def _coerce(hint: Any, value: Any, where: str) -> Any:
+    if dataclasses.is_dataclass(hint):
+        if not isinstance(value, dict):
+            raise InputError(
+                f"setting {where!r} is not a table", received=repr(value)[:60]
+            )
+        return from_dict(typing.cast(type, hint), value, f"{where}.")
+    origin = typing.get_origin(hint)
+    if origin is tuple and isinstance(value, (list, tuple)):
+        item_type = typing.get_args(hint)[0]
+        return tuple(_coerce(item_type, item, where) for item in value)
+    expected = origin or hint
+    if expected is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    is_bool_for_number = isinstance(value, bool) and expected is not bool
+    if not isinstance(value, expected) or is_bool_for_number:
+        wanted = str(hint) if isinstance(hint, types.GenericAlias) else hint.__name__
+        raise InputError(
+            f"setting {where!r} has the wrong type",
+            wanted=wanted,
+            received=repr(value)[:60],
+        )
+    return value
+
+
+def to_toml(config: Any) -> str:
+    """Write a configuration dataclass as TOML text that `from_toml` reads back."""
+    return "\n".join(_toml_lines(to_dict(config), ())).lstrip("\n") + "\n"
+
+
+def _toml_lines(table: dict[str, Any], path: tuple[str, ...]) -> list[str]:
+    scalars = {k: v for k, v in table.items() if not isinstance(v, dict)}
+    tables = {k: v for k, v in table.items() if isinstance(v, dict)}
+    lines = [f"\n[{'.'.join(_toml_key(part) for part in path)}]"] if path else []
+    lines += [f"{_toml_key(k)} = {_toml_value(v)}" for k, v in scalars.items()]
+    for key, value in tables.items():
+        lines += _toml_lines(value, (*path, key))
+    return lines
+
+
+def _toml_key(key: str) -> str:
+    bare = key.isascii() and key.replace("_", "").replace("-", "").isalnum()
+    return key if bare else _toml_string(key)
+
+
+def _toml_value(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (int, float)):
+        return repr(value)
+    if isinstance(value, str):
+        return _toml_string(value)
+    if isinstance(value, list):
+        return "[" + ", ".join(_toml_value(item) for item in value) + "]"
+    raise InputError(
+        "a setting cannot be written to TOML",
+        wanted="text, numbers, booleans, lists or tables",
+        received=type(value).__name__,
+    )
+
+
+def _toml_string(text: str) -> str:
+    escapes = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t", "\r": "\\r"}
+    escaped = "".join(
+        escapes.get(c, c if c.isprintable() else f"\\U{ord(c):08X}") for c in text
+    )
+    return f'"{escaped}"'
+
+
+def from_toml(text: str, kind: type = RunConfig) -> Any:
+    """Read a configuration dataclass from TOML text.
+
+    Raises
+    ------
+    InputError
+        For text that is not TOML, unknown settings or values of the wrong type.
+    """
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InputError("the configuration is not TOML", received=str(error)) from None
+    return from_dict(kind, values)
+
+
+def load(path: Path, kind: type = RunConfig) -> Any:
+    """Read a configuration dataclass from a TOML file (see `from_toml`)."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"cannot read the configuration {str(path)!r}", received=str(error)
+        ) from None
+    return from_toml(text, kind)

@@ -1,0 +1,1 @@
+"""Sources of recordings, the store of prepared runs, windows, splits and audit."""

@@ -1,0 +1,63 @@
+"""Files and folders that appear under their final name only when complete."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+
+@contextlib.contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; rename it there if the block succeeds.
+
+    The temporary name keeps the suffixes of the final one, since many writers choose
+    their format by them. Works for files and for folders; an existing target is
+    replaced. When the block fails the temporary is removed and `path` is untouched.
+
+    Parameters
+    ----------
+    path : path
+        Final file or folder. Parent folders are made.
+
+    Yields
+    ------
+    Path
+        Where to write.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    holder = Path(tempfile.mkdtemp(prefix=".partial-", dir=path.parent))
+    temporary = holder / path.name
+    try:
+        yield temporary
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        temporary.replace(path)
+    finally:
+        shutil.rmtree(holder, ignore_errors=True)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write UTF-8 text atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: str | Path, content: Any) -> None:
+    """Write JSON atomically; NaN and infinity, which JSON lacks, are refused."""
+    write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
+
+
+def write_tsv(path: str | Path, table: pd.DataFrame) -> None:
+    """Write a table atomically as BIDS wants it: tabs, and ``n/a`` for missing."""
+    with atomic_path(path) as temporary:
+        table.to_csv(
+            temporary, sep="\t", index=False, na_rep="n/a", lineterminator="\n"
+        )

@@ -1,0 +1,1 @@
+"""Judging decoders: metrics, intervals, baselines, cross-validation."""

@@ -1,0 +1,1 @@
+"""Where in the brain a decoder looks: maps as NIfTI images."""

@@ -1,0 +1,1 @@
+"""Decoding models: one file each, one contract, one registry."""

@@ -1,0 +1,1 @@
+"""Decoding while the scanner runs."""

@@ -1,0 +1,1 @@
+"""A simulated cohort with planted truth, written as a BIDS dataset."""

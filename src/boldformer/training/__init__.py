@@ -1,0 +1,1 @@
+"""Fitting models: optimisation, early stopping, checkpoints, devices."""
