@@ -1,0 +1,188 @@
+"""NIfTI files opened defensively: every fault becomes one line that says what to do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+from nibabel.spatialimages import SpatialImage
+from nilearn.masking import compute_epi_mask
+
+from boldformer.errors import BadRunError
+
+
+def open_image(path: Path, n_dimensions: int) -> SpatialImage:
+    """Open an image without reading its voxels.
+
+    Parameters
+    ----------
+    path : Path
+        NIfTI file.
+    n_dimensions : int
+        4 for a recording, 3 for a mask.
+
+    Raises
+    ------
+    BadRunError
+        When the file is missing, is no NIfTI image, or has another dimensionality.
+    """
+    if not path.exists():
+        raise BadRunError(f"{path.name}: the file is missing", received=str(path))
+    try:
+        image = nib.load(path)
+    except Exception as error:  # nibabel raises many kinds on broken headers
+        raise BadRunError(
+            f"{path.name}: cannot be read as an image",
+            wanted="a NIfTI file",
+            received=_one_line(error),
+            fix="copy or convert it again",
+        ) from None
+    if not isinstance(image, SpatialImage):
+        raise BadRunError(
+            f"{path.name}: not a volume image", received=type(image).__name__
+        )
+    shape = image.shape
+    if len(shape) == 4 and n_dimensions == 3 and shape[3] == 1:
+        return image.slicer[..., 0]
+    if len(shape) != n_dimensions or 0 in shape:
+        raise BadRunError(
+            f"{path.name}: wrong number of dimensions",
+            wanted=f"a {n_dimensions}-D image",
+            received=f"shape {tuple(shape)}",
+            fix="a run is one 4-D file with time last" if n_dimensions == 4 else "",
+        )
+    if not np.isfinite(image.affine).all() or _is_singular(image.affine):
+        raise BadRunError(f"{path.name}: the affine is not usable")
+    return image
+
+
+def read_voxels(image: SpatialImage, name: str) -> np.ndarray:
+    """Read all voxels as stored, without the copy that scaling would make.
+
+    Parameters
+    ----------
+    image : SpatialImage
+        Opened by `open_image`.
+    name : str
+        For the error message.
+
+    Returns
+    -------
+    ndarray
+        Real values in the image's own shape; apply `scaling` to what is kept of it.
+
+    Raises
+    ------
+    BadRunError
+        When the file is truncated, damaged, or not of real numbers.
+    """
+    try:
+        voxels = np.asanyarray(_proxy(image).get_unscaled())
+    except Exception as error:  # zlib, EOF, OS and value errors of many kinds
+        raise BadRunError(
+            f"{name}: the voxels cannot be read",
+            wanted=f"{tuple(image.shape)} values",
+            received=_one_line(error),
+            fix="the file may be truncated; copy it again",
+        ) from None
+    if voxels.dtype.kind not in "iuf":
+        raise BadRunError(
+            f"{name}: not an image of real numbers", received=str(voxels.dtype)
+        )
+    return voxels
+
+
+def scaling(image: SpatialImage) -> tuple[float, float]:
+    """Slope and intercept that turn stored values into the image's own.
+
+    Raises
+    ------
+    BadRunError
+        When they are not finite numbers.
+    """
+    proxy = _proxy(image)
+    slope, intercept = float(proxy.slope), float(proxy.inter)
+    if not np.isfinite([slope, intercept]).all() or slope == 0:
+        raise BadRunError(
+            "the image has no usable intensity scale",
+            received=f"scl_slope {slope}, scl_inter {intercept}",
+        )
+    return slope, intercept
+
+
+def read_mask(path: Path, like: SpatialImage) -> np.ndarray:
+    """Read a brain mask in the grid of `like`.
+
+    Returns
+    -------
+    ndarray of bool, shape (x, y, z)
+
+    Raises
+    ------
+    BadRunError
+        When its grid differs from that of `like`, or it is empty.
+    """
+    image = open_image(path, 3)
+    shape = tuple(like.shape[:3])
+    if image.shape != shape or not np.allclose(image.affine, like.affine, atol=1e-3):
+        same = image.shape == shape
+        raise BadRunError(
+            f"{path.name}: mask and recording have different grids",
+            wanted=f"shape {shape} and the affine of the recording",
+            received=f"shape {tuple(image.shape)}"
+            + (" with another affine" if same else ""),
+            fix="resample the mask to the recording",
+        )
+    mask = read_voxels(image, path.name) > 0
+    if not mask.any():
+        raise BadRunError(f"{path.name}: the mask is empty")
+    return mask
+
+
+def brain_mask(mean_volume: np.ndarray, affine: np.ndarray, name: str) -> np.ndarray:
+    """Compute a brain mask from a mean volume where the source brings none.
+
+    nilearn's EPI mask; where its histogram finds no brain (a single slice, a very
+    coarse grid), the voxels above a fifth of the 98th percentile.
+
+    Parameters
+    ----------
+    mean_volume : ndarray, shape (x, y, z)
+        Mean over time.
+    affine : ndarray, shape (4, 4)
+        Voxel to world, millimetres.
+    name : str
+        For the error message.
+
+    Returns
+    -------
+    ndarray of bool, shape (x, y, z)
+    """
+    finite = np.nan_to_num(mean_volume.astype(np.float32), posinf=0, neginf=0)
+    bright = finite > 0.2 * np.percentile(finite, 98)
+    if not bright.any() or finite.max() <= 0:
+        raise BadRunError(
+            f"{name}: no brain found", received="a volume without positive values"
+        )
+    if min(finite.shape) < 8:
+        return bright
+    try:
+        image = compute_epi_mask(nib.Nifti1Image(finite, affine))
+    except Exception:  # nilearn raises several kinds when a histogram has no valley
+        return bright
+    mask = np.asanyarray(image.dataobj) > 0
+    return mask if mask.sum() >= 0.2 * bright.sum() else bright
+
+
+def _proxy(image: SpatialImage) -> Any:
+    return image.dataobj
+
+
+def _is_singular(affine: np.ndarray) -> bool:
+    return abs(np.linalg.det(affine[:3, :3])) < 1e-9
+
+
+def _one_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".splitlines()[0][:160]

@@ -1,0 +1,170 @@
+"""One 4-D recording with its events, and the dataset that holds several."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from boldformer.errors import InputError
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """A BOLD run on disk, whatever source it came from.
+
+    Parameters
+    ----------
+    bold : Path
+        4-D NIfTI image, ``(x, y, z, n_times)`` on disk.
+    t_r : float
+        Repetition time in seconds.
+    subject, session, task, acquisition, direction, run, space : str
+        BIDS entities, empty where the source has none.
+    events : DataFrame
+        ``onset`` (s), ``duration`` (s) and ``trial_type``, sorted by onset.
+    mask : Path, optional
+        Brain mask in the grid of `bold`; computed from the data where there is none.
+    confounds : Path, optional
+        fMRIPrep confounds table.
+    participant : mapping
+        The subject's row of ``participants.tsv``.
+    """
+
+    bold: Path
+    t_r: float
+    subject: str
+    session: str = ""
+    task: str = ""
+    acquisition: str = ""
+    direction: str = ""
+    run: str = ""
+    space: str = ""
+    events: pd.DataFrame = field(
+        default_factory=lambda: pd.DataFrame(
+            {"onset": [], "duration": [], "trial_type": []}
+        )
+    )
+    mask: Path | None = None
+    confounds: Path | None = None
+    participant: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """Entities joined as BIDS joins them: ``sub-01_task-motor_run-1``."""
+        entities = {
+            "sub": self.subject,
+            "ses": self.session,
+            "task": self.task,
+            "acq": self.acquisition,
+            "dir": self.direction,
+            "run": self.run,
+        }
+        return "_".join(f"{key}-{value}" for key, value in entities.items() if value)
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Recordings that belong together.
+
+    Parameters
+    ----------
+    name : str
+        What the dataset calls itself.
+    path : Path
+        Where it lies.
+    recordings : tuple of Recording
+        The usable runs, sorted by name.
+    set_aside : tuple of (str, str)
+        What could not be used, each with its reason.
+    """
+
+    name: str
+    path: Path
+    recordings: tuple[Recording, ...]
+    set_aside: tuple[tuple[str, str], ...] = ()
+
+    def __len__(self) -> int:
+        """Count the recordings."""
+        return len(self.recordings)
+
+    def __iter__(self) -> Iterator[Recording]:
+        """Iterate over the recordings."""
+        return iter(self.recordings)
+
+    @property
+    def subject_labels(self) -> list[str]:
+        """Subjects in sorted order."""
+        return sorted({recording.subject for recording in self.recordings})
+
+    @property
+    def event_types(self) -> list[str]:
+        """Event types that occur anywhere, in sorted order."""
+        found: set[str] = set()
+        for recording in self.recordings:
+            found.update(recording.events["trial_type"])
+        return sorted(found)
+
+    def filter(self, keep: Callable[[Recording], bool]) -> Dataset:
+        """Return the dataset with only the recordings `keep` is true for."""
+        kept = tuple(recording for recording in self.recordings if keep(recording))
+        return Dataset(self.name, self.path, kept, self.set_aside)
+
+    def subjects(
+        self,
+        which: Literal["train", "test"] | Iterable[str],
+        *,
+        test_fraction: float = 0.2,
+        seed: int = 0,
+    ) -> Dataset:
+        """Return the recordings of some subjects.
+
+        Parameters
+        ----------
+        which : {"train", "test"} or iterable of str
+            Subject labels, or a side of the dataset's split: the one that a column
+            ``split`` of ``participants.tsv`` names, else a random but repeatable
+            one of whole subjects.
+        test_fraction : float
+            Share of subjects on the test side of a random split.
+        seed : int
+            Of the random split.
+
+        Raises
+        ------
+        InputError
+            For a subject the dataset does not have, or a split of one subject.
+        """
+        if which in ("train", "test"):
+            chosen = self._split_side(str(which), test_fraction, seed)
+        else:
+            chosen = {str(label).removeprefix("sub-") for label in which}
+            unknown = sorted(chosen - set(self.subject_labels))
+            if unknown:
+                raise InputError(
+                    f"unknown subject {unknown[0]!r}",
+                    wanted=f"one of {', '.join(self.subject_labels)}",
+                )
+        return self.filter(lambda recording: recording.subject in chosen)
+
+    def _split_side(self, side: str, test_fraction: float, seed: int) -> set[str]:
+        named = {r.subject: r.participant.get("split", "") for r in self.recordings}
+        if any(named.values()):
+            return {subject for subject, split in named.items() if split == side}
+        labels = self.subject_labels
+        if len(labels) < 2:
+            raise InputError(
+                "a dataset of one subject has no train and test subjects",
+                wanted="at least two subjects",
+                received=f"{len(labels)}",
+                fix="pass runs of this subject, or use `boldformer run`, "
+                "which keeps runs apart",
+            )
+        n_test = min(max(1, round(test_fraction * len(labels))), len(labels) - 1)
+        order = np.random.default_rng(seed).permutation(len(labels))
+        test = {labels[i] for i in order[:n_test]}
+        return test if side == "test" else set(labels) - test
