@@ -125,6 +125,18 @@ class TrainingConfig:
         Of AdamW, with warm-up and cosine decay.
     label_smoothing : float
         Mass moved from the true class to all classes.
+    shift_voxels : int
+        Largest random shift of a training window along each axis.
+    noise : float
+        Standard deviation of noise added to training windows (of normalised signal).
+    mixup : float
+        Parameter of the beta distribution that mixes pairs of training windows; 0
+        mixes none.
+    ema_decay : float
+        Memory of the average over steps whose weights are kept; 0 keeps the last.
+    linear_start : bool
+        Whether a model's linear skip path is the closed-form linear decoder of the
+        training windows, so that the network learns what that leaves.
     patience : int
         Epochs without improvement on held-out *training* groups before training
         stops; 0 switches early stopping off.
@@ -144,6 +156,11 @@ class TrainingConfig:
     learning_rate: float = 1e-3
     weight_decay: float = 0.05
     label_smoothing: float = 0.1
+    shift_voxels: int = 1
+    noise: float = 0.0
+    mixup: float = 0.2
+    ema_decay: float = 0.98
+    linear_start: bool = True
     patience: int = 8
     validation_fraction: float = 0.15
     seed: int = 0
@@ -317,6 +334,14 @@ def from_toml(text: str, kind: type = RunConfig) -> Any:
     except tomllib.TOMLDecodeError as error:
         raise InputError("the configuration is not TOML", received=str(error)) from None
     return from_dict(kind, values)
+
+
+def parse_value(text: str) -> Any:
+    """Read a value as TOML writes it (``0.2``, ``true``, ``[1, 2]``), else as text."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
 
 
 def load(path: Path, kind: type = RunConfig) -> Any:

@@ -1,0 +1,108 @@
+"""CNN only: the hybrid's encoder, its grid flattened, the mean over time."""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor, nn
+
+from boldformer.models.base import DecoderModel, frame_times, group_frames, masked_mean
+from boldformer.models.layers import DropConnectLinear, VolumeEncoder
+from boldformer.models.registry import register
+
+# Shape suffixes: B windows  T frames  G groups of frames  N volumes (B·G)
+# C channels  D width  X, Y, Z voxels
+
+
+@register("cnn3d")
+class CNN3d(DecoderModel):
+    """Convolutional half of the hybrid as a full model, without attention.
+
+    Shapes: windows (B, T, X, Y, Z) → groups of frames (B, G, X, Y, Z) → flattened token
+    grids (B·G, C · gx · gy · gz) → (B, G, width) → mean (B, width) → logits
+    (B, n_outputs). The flattened grid keeps location, which global pooling would throw
+    away. Any number of frames may be
+    read; their order plays no part.
+
+    Parameters
+    ----------
+    n_outputs, n_times, volume_shape, in_channels
+        See `DecoderModel`.
+    frames_per_token : int
+        Frames averaged to one volume before it is encoded.
+    width : int
+        Features of an encoded volume.
+    stem_channels, out_channels : int
+        Channels after the first convolution, and of the token grid.
+    max_grid : int
+        Longest axis of the token grid.
+    n_blocks : int
+        Residual blocks on the token grid.
+    drop_prob : float
+        DropConnect probability of every weight but the head's.
+
+    References
+    ----------
+    Wang, X. et al. (2020). Decoding and mapping task states of the human brain via
+    deep learning. Human Brain Mapping 41 (volumetric CNN for fMRI).
+    Howard, A. G. et al. (2017). MobileNets. arXiv:1704.04861.
+    """
+
+    def __init__(
+        self,
+        *,
+        n_outputs: int,
+        n_times: int,
+        volume_shape: tuple[int, int, int],
+        in_channels: int = 1,
+        frames_per_token: int = 4,
+        width: int = 64,
+        stem_channels: int = 16,
+        out_channels: int = 32,
+        max_grid: int = 13,
+        n_blocks: int = 0,
+        drop_prob: float = 0.17,
+    ) -> None:
+        super().__init__(
+            n_outputs=n_outputs,
+            n_times=n_times,
+            volume_shape=volume_shape,
+            in_channels=in_channels,
+        )
+        self.frames_per_token, self.width = frames_per_token, width
+        self.max_grid, self.n_blocks, self.drop_prob = max_grid, n_blocks, drop_prob
+        self.stem_channels, self.out_channels = stem_channels, out_channels
+        self.encoder = VolumeEncoder(
+            self.volume_shape,
+            in_channels=in_channels,
+            stem_channels=stem_channels,
+            out_channels=out_channels,
+            max_grid=max_grid,
+            n_blocks=n_blocks,
+            drop_prob=drop_prob,
+        )
+        n_flat = self.encoder.out_channels * math.prod(self.encoder.grid_shape)
+        self.flat = DropConnectLinear(n_flat, width, drop_prob=drop_prob)
+        self.norm = nn.LayerNorm(width)
+        self.reset_head(self.n_outputs)
+
+    def forward_features(
+        self, x_BTXYZ: Tensor, times_s: Tensor | None = None
+    ) -> Tensor:
+        """Features of windows, (B, T, X, Y, Z) to (B, width)."""
+        x_BTCXYZ = self._check_input(x_BTXYZ)
+        x_BGCXYZ, times_BG, real_BG = group_frames(
+            x_BTCXYZ, *frame_times(x_BTCXYZ, times_s, 1.0), self.frames_per_token
+        )
+        encoded_ND = self.flat(self.encoder(x_BGCXYZ.flatten(0, 1)).flatten(1))
+        encoded_BGD = encoded_ND.unflatten(0, times_BG.shape)
+        return self.norm(masked_mean(encoded_BGD, real_BG))
+
+    def forward_head(self, features_BD: Tensor) -> Tensor:
+        """Logits of features, (B, width) to (B, n_outputs)."""
+        return self.head(features_BD)
+
+    def reset_head(self, n_outputs: int) -> None:
+        """Replace the head by a new one for `n_outputs` classes."""
+        self.n_outputs = n_outputs
+        self.head = nn.Linear(self.width, n_outputs)

@@ -1,0 +1,111 @@
+"""Models by name: register, list and create them."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from boldformer.errors import InputError
+from boldformer.models.base import DecoderModel
+
+_MODELS: dict[str, type[DecoderModel]] = {}
+_SIZES = ("n_outputs", "n_times", "volume_shape", "in_channels")
+Model = TypeVar("Model", bound=type[DecoderModel])
+
+
+def register(name: str) -> Callable[[Model], Model]:
+    """Class decorator that makes a model available under `name`.
+
+    Raises
+    ------
+    ValueError
+        When the name is taken by another class.
+    """
+
+    def decorate(model: Model) -> Model:
+        if name in _MODELS and _MODELS[name] is not model:
+            raise ValueError(f"the model name {name!r} is taken")
+        _MODELS[name] = model
+        return model
+
+    return decorate
+
+
+def list_models() -> list[str]:
+    """Names of the registered models, sorted."""
+    return sorted(_MODELS)
+
+
+def get_model(name: str) -> type[DecoderModel]:
+    """Class of the model called `name`.
+
+    Raises
+    ------
+    InputError
+        When there is no such model; names the nearest one.
+    """
+    if name not in _MODELS:
+        raise _unknown("model", name, list_models())
+    return _MODELS[name]
+
+
+def model_parameters(name: str) -> dict[str, Any]:
+    """Parameters a user may set on a model, with their defaults."""
+    parameters = inspect.signature(get_model(name)).parameters
+    return {key: p.default for key, p in parameters.items() if key not in _SIZES}
+
+
+def create(
+    name: str,
+    *,
+    n_outputs: int,
+    n_times: int,
+    volume_shape: tuple[int, int, int],
+    in_channels: int = 1,
+    **parameters: Any,
+) -> DecoderModel:
+    """Build the model called `name`.
+
+    Parameters
+    ----------
+    name : str
+        One of `list_models`.
+    n_outputs, n_times, volume_shape, in_channels
+        See `boldformer.models.base.DecoderModel`.
+    **parameters
+        The model's own parameters.
+
+    Returns
+    -------
+    DecoderModel
+        With new weights, drawn from torch's global generator.
+
+    Raises
+    ------
+    InputError
+        For an unknown model or parameter (naming the nearest one), or sizes that the
+        model cannot take.
+    """
+    model = get_model(name)
+    allowed = model_parameters(name)
+    for key in parameters:
+        if key not in allowed:
+            raise _unknown(f"parameter of model {name!r}", key, sorted(allowed))
+    return model(
+        n_outputs=n_outputs,
+        n_times=n_times,
+        volume_shape=volume_shape,
+        in_channels=in_channels,
+        **parameters,
+    )
+
+
+def _unknown(what: str, received: str, known: list[str]) -> InputError:
+    near = difflib.get_close_matches(received, known, n=1)
+    return InputError(
+        f"unknown {what} {received!r}",
+        wanted=f"one of {', '.join(known)}" if known else "no parameters",
+        fix=f"did you mean {near[0]!r}?" if near else "",
+    )

@@ -1,0 +1,104 @@
+"""From settings and windows to a fitted model: the one way a model comes about."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from boldformer.config import ModelConfig, TrainingConfig
+from boldformer.models.base import DecoderModel
+from boldformer.models.registry import create
+from boldformer.training.fit import FitResult, fit_model, predict_proba
+from boldformer.training.source import WindowSource
+
+
+def estimate(
+    model: ModelConfig,
+    training: TrainingConfig,
+    windows: WindowSource,
+    targets: np.ndarray,
+    groups: np.ndarray,
+    *,
+    n_outputs: int,
+    t_r: float,
+    checkpoint_dir: Path | None = None,
+    progress: bool = True,
+) -> tuple[DecoderModel, FitResult]:
+    """Build the model that settings name and fit it.
+
+    Parameters
+    ----------
+    model, training : ModelConfig, TrainingConfig
+        Settings.
+    windows : WindowSource
+        Training windows, and no others.
+    targets : ndarray of int, shape (n_windows,)
+        Class of each window.
+    groups : ndarray of str, shape (n_windows,)
+        What early stopping keeps together: subjects, or runs within one.
+    n_outputs : int
+        Number of classes.
+    t_r : float
+        Seconds between frames.
+    checkpoint_dir : Path, optional
+        Where an interrupted fit left its state, and leaves it.
+    progress : bool
+        Show a progress bar.
+
+    Returns
+    -------
+    model : DecoderModel
+        Fitted, in evaluation mode, on the CPU.
+    result : FitResult
+        Its history.
+    """
+    _, n_times, *volume_shape = windows.shape
+    x, y, z = volume_shape
+    with torch.random.fork_rng():
+        torch.manual_seed(training.seed)
+        built = create(
+            model.name,
+            n_outputs=n_outputs,
+            n_times=n_times,
+            volume_shape=(x, y, z),
+            **model.parameters,
+        )
+    result = fit_model(
+        built,
+        windows,
+        targets,
+        groups,
+        training,
+        times_s=np.arange(n_times) * t_r,
+        checkpoint_dir=checkpoint_dir,
+        progress=progress,
+    )
+    return built.eval().cpu(), result
+
+
+def probabilities(
+    model: DecoderModel, windows: WindowSource, training: TrainingConfig, t_r: float
+) -> np.ndarray:
+    """Class probabilities of windows, (n_windows, n_outputs), under the same settings.
+
+    Parameters
+    ----------
+    model : DecoderModel
+        Fitted model.
+    windows : WindowSource
+        Windows to decode.
+    training : TrainingConfig
+        Device, precision and batch size.
+    t_r : float
+        Seconds between frames.
+    """
+    return predict_proba(
+        model,
+        windows,
+        batch_size=training.batch_size,
+        device=training.device,
+        precision=training.precision,
+        times_s=np.arange(windows.shape[1]) * t_r,
+    )

@@ -1,0 +1,354 @@
+"""Fit a model to labelled windows: one call for networks and linear decoders."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import logging
+import signal
+import time
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import numpy as np
+import pandas as pd
+import torch
+from lightning.pytorch.callbacks import Callback, EarlyStopping
+from torch.utils.data import DataLoader
+
+from boldformer.config import TrainingConfig, to_dict
+from boldformer.data.splits import held_out_groups
+from boldformer.errors import InputError
+from boldformer.models import DecoderModel
+from boldformer.training.callbacks import (
+    MONITORED,
+    Bar,
+    BestWeights,
+    EpochCheckpoint,
+    History,
+)
+from boldformer.training.checkpoint import SafeCheckpointIO
+from boldformer.training.devices import local_seed, resolve_bf16, resolve_device
+from boldformer.training.linear import LinearDecoder
+from boldformer.training.module import Batches, SeededBatches, TrainingModule
+from boldformer.training.predict import predict_proba
+from boldformer.training.source import WindowSource, gather_means
+from boldformer.training.start import set_readout, start_readout
+
+__all__ = ["FitResult", "fit_model", "predict_proba"]
+
+CHECKPOINT = "last.ckpt"
+HISTORY_COLUMNS = (
+    "epoch",
+    "train_loss",
+    "train_accuracy",
+    "validation_loss",
+    "validation_accuracy",
+    "learning_rate",
+)
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """What training did.
+
+    Parameters
+    ----------
+    history : DataFrame
+        One row an epoch: `HISTORY_COLUMNS`; NaN for validation where nothing was
+        held out.
+    epochs : int
+        Epochs trained; 0 for a closed-form solution.
+    best_epoch : int
+        Epoch whose weights were kept.
+    early_stopping : bool
+        Whether training groups were held out to choose it.
+    seconds : float
+        Time this call took.
+    """
+
+    history: pd.DataFrame
+    epochs: int
+    best_epoch: int
+    early_stopping: bool
+    seconds: float
+
+
+def fit_model(
+    model: DecoderModel,
+    windows: WindowSource,
+    labels: np.ndarray,
+    groups: np.ndarray,
+    config: TrainingConfig,
+    *,
+    times_s: np.ndarray | None = None,
+    checkpoint_dir: Path | None = None,
+    progress: bool = True,
+) -> FitResult:
+    """Train a model in place.
+
+    Networks are trained on the windows of some groups and stopped early by those of
+    the others, all of them training groups; linear models are fitted in closed form.
+
+    Where the model has a linear skip path and ``config.linear_start`` is set, that path
+    is the closed-form linear decoder of the same training windows, and the network
+    learns what it leaves: in training it is fed the linear logits that decoders fitted
+    without a window's group give, since a linear decoder leaves nothing to learn on
+    windows that it has seen.
+
+    Parameters
+    ----------
+    model : DecoderModel
+        Left in evaluation mode on the CPU, with the best averaged weights.
+    windows : WindowSource
+        Training windows.
+    labels : ndarray of int, shape (n_windows,)
+        Classes, from 0 to ``n_outputs - 1``.
+    groups : ndarray of str, shape (n_windows,)
+        Subject or run of each; no group is both trained on and held out.
+    config : TrainingConfig
+        Settings.
+    times_s : ndarray, shape (n_times,) or (n_windows, n_times), optional
+        Seconds of the frames.
+    checkpoint_dir : Path, optional
+        Where a checkpoint is kept after every epoch, and resumed from when there is
+        one.
+    progress : bool
+        Whether to show a progress bar.
+
+    Returns
+    -------
+    FitResult
+
+    Raises
+    ------
+    InputError
+        For labels that do not fit the windows or the model, or a device that is not
+        there.
+    MismatchError
+        When `checkpoint_dir` holds a checkpoint of other data or settings.
+    BoldFormerError
+        When the loss is not a number.
+    """
+    started = time.perf_counter()
+    labels, groups = np.asarray(labels, dtype=np.int64), np.asarray(groups)
+    _check(model, windows, labels, groups)
+    fit = _fit_linear if model.solver == "linear" else _fit_network
+    result = fit(
+        model,
+        windows,
+        labels,
+        groups,
+        config,
+        times_s=times_s,
+        checkpoint_dir=checkpoint_dir,
+        progress=progress,
+    )
+    model.eval()
+    return replace(result, seconds=time.perf_counter() - started)
+
+
+def _fit_linear(
+    model: Any,
+    windows: WindowSource,
+    labels: np.ndarray,
+    groups: np.ndarray,
+    config: TrainingConfig,
+    **_: Any,
+) -> FitResult:
+    means = gather_means(windows, np.arange(len(windows)))
+    decoder = LinearDecoder(loss=model.loss, C=model.C).fit(means, labels, groups)
+    set_readout(model.readout, windows, decoder, decoder.temperature_)
+    return FitResult(pd.DataFrame(columns=list(HISTORY_COLUMNS)), 0, 0, False, 0.0)
+
+
+def _fit_network(
+    model: DecoderModel,
+    windows: WindowSource,
+    labels: np.ndarray,
+    groups: np.ndarray,
+    config: TrainingConfig,
+    *,
+    times_s: np.ndarray | None,
+    checkpoint_dir: Path | None,
+    progress: bool,
+) -> FitResult:
+    held = None
+    if config.patience > 0:
+        held = held_out_groups(
+            groups, config.validation_fraction, config.seed, labels=labels
+        )
+    rows = np.arange(len(windows))
+    train = rows if held is None else rows[~held]
+    offsets = _linear_start(model, windows, labels, groups, config)
+    batches = Batches(windows, labels, times_s, offsets)
+    loaders = [_loader(batches, train, config.batch_size, config.seed)]
+    if held is not None:
+        loaders.append(_loader(batches, rows[held], config.batch_size, None))
+    module = TrainingModule(
+        model,
+        config,
+        _class_weights(labels[train], model.n_outputs),
+        _fingerprint(model, windows, labels, groups, config),
+    )
+    history, best = History(), BestWeights()
+    callbacks = [history, best]
+    if held is not None:
+        callbacks.append(EarlyStopping(MONITORED, patience=config.patience))
+    if progress:
+        callbacks.append(Bar())
+    path = None
+    if checkpoint_dir is not None:
+        path = Path(checkpoint_dir) / CHECKPOINT
+        callbacks.append(EpochCheckpoint(path))
+    _run(module, loaders, callbacks, config, path)
+    model.cpu().load_state_dict(best.weights, strict=True)
+    return FitResult(
+        history=pd.DataFrame(history.rows, columns=list(HISTORY_COLUMNS)),
+        epochs=len(history.rows),
+        best_epoch=best.epoch,
+        early_stopping=held is not None,
+        seconds=0.0,
+    )
+
+
+def _run(
+    module: TrainingModule,
+    loaders: list[DataLoader],
+    callbacks: list[Callback],
+    config: TrainingConfig,
+    path: Path | None,
+) -> None:
+    device = resolve_device(config.device)
+    resume = path if path is not None and path.exists() else None
+    with _quiet(), local_seed(config.seed), _interruptible() as trainers:
+        trainer = pl.Trainer(
+            accelerator="gpu" if device.type == "cuda" else "cpu",
+            devices=[device.index or 0] if device.type == "cuda" else 1,
+            precision="bf16-mixed"
+            if resolve_bf16(config.precision, device)
+            else "32-true",
+            max_epochs=config.max_epochs,
+            callbacks=callbacks,
+            plugins=[SafeCheckpointIO()],
+            logger=False,
+            enable_checkpointing=path is not None,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            default_root_dir=path.parent if path is not None else None,
+        )
+        trainers.append(trainer)
+        trainer.fit(module, *loaders, ckpt_path=resume)
+
+
+def _linear_start(
+    model: DecoderModel,
+    windows: WindowSource,
+    labels: np.ndarray,
+    groups: np.ndarray,
+    config: TrainingConfig,
+) -> np.ndarray | None:
+    """Fit the skip path, and give the logits that stand for it in training."""
+    skip = getattr(model, "skip", None)
+    if skip is None or not config.linear_start or len(np.unique(groups)) < 2:
+        return None
+    means = gather_means(windows, np.arange(len(windows)))
+    offsets = start_readout(skip, windows, means, labels, groups)
+    skip.requires_grad_(False)
+    return offsets
+
+
+def _loader(
+    batches: Batches, rows: np.ndarray, batch_size: int, seed: int | None
+) -> DataLoader:
+    sampler = SeededBatches(rows, batch_size, seed)
+    return DataLoader(batches, sampler=sampler, batch_size=None)
+
+
+def _class_weights(labels: np.ndarray, n_outputs: int) -> torch.Tensor:
+    counts = np.bincount(labels, minlength=n_outputs)
+    weights = len(labels) / (np.count_nonzero(counts) * np.maximum(counts, 1))
+    return torch.as_tensor(weights, dtype=torch.float32)
+
+
+def _fingerprint(
+    model: DecoderModel,
+    windows: WindowSource,
+    labels: np.ndarray,
+    groups: np.ndarray,
+    config: TrainingConfig,
+) -> str:
+    settings = to_dict(config)
+    del settings["device"]
+    facts = [
+        type(model).__name__,
+        model.get_config(),
+        settings,
+        list(windows.shape),
+        labels.tolist(),
+        groups.astype(str).tolist(),
+    ]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+
+def _check(
+    model: DecoderModel, windows: WindowSource, labels: np.ndarray, groups: np.ndarray
+) -> None:
+    n_windows = len(windows)
+    if not len(labels) == len(groups) == n_windows:
+        raise InputError(
+            "labels and groups do not fit the windows",
+            wanted=f"one of each for {n_windows} windows",
+            received=f"{len(labels)} labels, {len(groups)} groups",
+        )
+    if n_windows == 0 or labels.min() < 0 or labels.max() >= model.n_outputs:
+        raise InputError(
+            "labels do not fit the model",
+            wanted=f"windows with classes from 0 to {model.n_outputs - 1}",
+            received=f"classes {sorted(set(labels.tolist()))}",
+        )
+    if len(np.unique(labels)) < 2:
+        raise InputError(
+            "there is only one class to train on",
+            wanted="windows of two classes or more",
+            received=f"class {labels[0]} only",
+        )
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence Lightning's notes and warnings, inside the block only."""
+    loggers = [
+        logging.getLogger(name)
+        for name in ("lightning.pytorch", "lightning.fabric", "lightning")
+    ]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="lightning")
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[list[pl.Trainer]]:
+    """Let Ctrl-C through: Lightning swallows it, exits and leaves it disabled."""
+    handler = signal.getsignal(signal.SIGINT)
+    trainers: list[pl.Trainer] = []
+    try:
+        yield trainers
+    except SystemExit:
+        if any(trainer.interrupted for trainer in trainers):
+            signal.signal(signal.SIGINT, handler)
+            raise KeyboardInterrupt from None
+        raise

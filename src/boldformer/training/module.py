@@ -1,0 +1,279 @@
+"""One optimisation step: loss, augmentation, averaged weights, learning rate."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import lightning.pytorch as pl
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+from torch.utils.data import Dataset, Sampler
+
+from boldformer.config import TrainingConfig
+from boldformer.errors import BoldFormerError, MismatchError
+from boldformer.models import DecoderModel
+from boldformer.training.augment import Augmentation, apply, apply_to_targets, draw
+from boldformer.training.devices import mix_seed
+from boldformer.training.source import WindowSource
+
+# Shape suffixes: B windows  K classes
+
+WARM_UP = 0.1
+GRADIENT_CLIP = 1.0
+NO_DECAY = ("position", "scale", "norm", "bias")
+
+
+class SeededBatches(Sampler[np.ndarray]):
+    """Batches of indices in an order that depends on seed and epoch alone.
+
+    Parameters
+    ----------
+    indices : ndarray of int
+        Windows to go through.
+    batch_size : int
+        Windows in a batch at the most; batches of an epoch differ by one at most.
+    seed : int or None
+        None keeps the order as it is.
+    """
+
+    def __init__(self, indices: np.ndarray, batch_size: int, seed: int | None) -> None:
+        self.indices = indices
+        self.batch_size = batch_size
+        self.seed = seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Tell which epoch comes next; Lightning does."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return math.ceil(len(self.indices) / self.batch_size)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        order = self.indices
+        if self.seed is not None:
+            generator = np.random.default_rng(mix_seed(self.seed, self.epoch))
+            order = generator.permutation(order)
+        return iter(np.array_split(order, len(self)))
+
+
+class Batches(Dataset):
+    """Whole batches of windows, targets, times and offsets.
+
+    Parameters
+    ----------
+    source : WindowSource
+        Windows.
+    labels : ndarray of int, shape (n,)
+        Class of each.
+    times_s : ndarray, shape (n_times,) or (n, n_times), optional
+        Seconds of the frames.
+    offsets : ndarray, shape (n, n_outputs), optional
+        Logits that are given beforehand, to which a model adds its own.
+    """
+
+    def __init__(
+        self,
+        source: WindowSource,
+        labels: np.ndarray,
+        times_s: np.ndarray | None,
+        offsets: np.ndarray | None,
+    ) -> None:
+        self.source = source
+        self.labels = labels
+        self.times_s = times_s
+        self.offsets = offsets
+
+    def __getitem__(self, indices: np.ndarray) -> dict[str, Tensor]:
+        batch = {
+            "windows": torch.from_numpy(self.source.batch(indices)),
+            "labels": torch.from_numpy(self.labels[indices]),
+        }
+        if self.times_s is not None:
+            times = self.times_s if self.times_s.ndim == 1 else self.times_s[indices]
+            batch["times_s"] = torch.as_tensor(times, dtype=torch.float32)
+        if self.offsets is not None:
+            batch["offsets"] = torch.as_tensor(
+                self.offsets[indices], dtype=torch.float32
+            )
+        return batch
+
+
+class TrainingModule(pl.LightningModule):
+    """A model, its averaged copy, and how one batch moves them.
+
+    Randomness (DropConnect, augmentation) is seeded anew in each step from seed, epoch
+    and step, so a resumed run continues exactly where it was.
+
+    Parameters
+    ----------
+    model : DecoderModel
+        Model to train, in place.
+    config : TrainingConfig
+        Settings.
+    class_weights : Tensor, shape (n_outputs,)
+        Weight of each class in the loss.
+    fingerprint : str
+        Of data and settings; a checkpoint with another one is refused.
+    """
+
+    def __init__(
+        self,
+        model: DecoderModel,
+        config: TrainingConfig,
+        class_weights: Tensor,
+        fingerprint: str,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.average = AveragedModel(model, multi_avg_fn=_ema(config.ema_decay))
+        self.config = config
+        self.fingerprint = fingerprint
+        self.register_buffer("class_weights", class_weights, persistent=False)
+        self.augmentation = Augmentation(
+            shift_voxels=config.shift_voxels,
+            noise=config.noise,
+            mixup=config.mixup,
+        )
+
+    @property
+    def averaged_model(self) -> nn.Module:
+        """Model whose weights are averaged over steps; the one that is kept."""
+        return self.average.module
+
+    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
+        """Loss of an augmented batch."""
+        seed = mix_seed(self.config.seed, self.current_epoch, batch_idx)
+        torch.manual_seed(seed)
+        drawn = draw(self.augmentation, len(batch["labels"]), seed)
+        targets_BK = nn.functional.one_hot(
+            batch["labels"], len(self.class_weights)
+        ).float()
+        batch = {**batch, "windows": apply(drawn, batch["windows"])}
+        if "offsets" in batch:
+            batch["offsets"] = apply_to_targets(drawn, batch["offsets"])
+        logits_BK = _logits(self.model, batch)
+        loss = nn.functional.cross_entropy(
+            logits_BK,
+            apply_to_targets(drawn, targets_BK),
+            weight=self.class_weights,
+            label_smoothing=self.config.label_smoothing,
+        )
+        self._refuse_nan(loss, batch)
+        self._log("train", loss, logits_BK, batch["labels"])
+        return loss
+
+    def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+        """Loss and accuracy of the averaged weights on held-out training groups."""
+        logits_BK = _logits(self.averaged_model, batch)
+        loss = nn.functional.cross_entropy(
+            logits_BK, batch["labels"], weight=self.class_weights
+        )
+        self._log("validation", loss, logits_BK, batch["labels"])
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        """Move the averaged weights towards the new ones."""
+        self.average.update_parameters(self.model)
+
+    def configure_gradient_clipping(self, *_: Any, **__: Any) -> None:
+        """Clip by norm; Lightning's own clipping refuses fused optimizers."""
+        nn.utils.clip_grad_norm_(self.model.parameters(), GRADIENT_CLIP)
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        """AdamW, without decay of norms, biases, scales and positions; warm-up, cosine.
+
+        References
+        ----------
+        Loshchilov, I. & Hutter, F. (2019). Decoupled weight decay. ICLR.
+        """
+        decayed, free = [], []
+        for name, parameter in self.model.named_parameters():
+            if not parameter.requires_grad:
+                continue
+            is_free = parameter.ndim < 2 or any(part in name for part in NO_DECAY)
+            (free if is_free else decayed).append(parameter)
+        optimizer = torch.optim.AdamW(
+            [
+                {"params": decayed, "weight_decay": self.config.weight_decay},
+                {"params": free, "weight_decay": 0.0},
+            ],
+            lr=self.config.learning_rate,
+            betas=(0.9, 0.98),
+            fused=True,
+        )
+        n_steps = int(self.trainer.estimated_stepping_batches)
+        scheduler = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: learning_rate_factor(step, n_steps)
+        )
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
+        }
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Note what this training is of."""
+        checkpoint["fingerprint"] = self.fingerprint
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse a checkpoint of other data or settings."""
+        if checkpoint.get("fingerprint") != self.fingerprint:
+            raise MismatchError(
+                "the checkpoint was made from other data or settings",
+                wanted="the windows, labels, groups and settings it was made with",
+                fix="remove the checkpoint folder to train from the start",
+            )
+
+    def _log(self, stage: str, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
+        accuracy = (logits.argmax(dim=1) == labels).float().mean()
+        self.log_dict(
+            {f"{stage}_loss": loss.detach().float(), f"{stage}_accuracy": accuracy},
+            on_step=False,
+            on_epoch=True,
+            batch_size=len(labels),
+        )
+
+    def _refuse_nan(self, loss: Tensor, batch: dict[str, Tensor]) -> None:
+        if torch.isfinite(loss):
+            return
+        if not torch.isfinite(batch["windows"]).all():
+            raise BoldFormerError(
+                "training stopped: the windows hold values that are not numbers",
+                fix="prepare the recordings again; constant voxels must be masked",
+            )
+        raise BoldFormerError(
+            f"training diverged in epoch {self.current_epoch + 1}: the loss is "
+            "not a number",
+            fix="lower the learning rate",
+        )
+
+
+def learning_rate_factor(step: int, n_steps: int) -> float:
+    """Linear warm-up over a tenth of the steps, then a half cosine to zero."""
+    warm_up = max(1, round(WARM_UP * n_steps))
+    if step < warm_up:
+        return (step + 1) / warm_up
+    return 0.5 * (1 + math.cos(math.pi * (step - warm_up) / max(1, n_steps - warm_up)))
+
+
+def _logits(model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
+    """Logits of a batch; where offsets are given they stand for the linear path."""
+    windows, times_s = batch["windows"], batch.get("times_s")
+    if "offsets" not in batch:
+        return model(windows, times_s).float()
+    features_BD = model.forward_features(windows, times_s)
+    return model.forward_head(features_BD).float() + batch["offsets"]
+
+
+def _ema(decay: float) -> Any:
+    """Exponential moving average whose memory grows with the steps taken."""
+
+    @torch.no_grad()
+    def update(averaged: list, current: list, n_averaged: Tensor) -> None:
+        n = float(n_averaged)
+        torch._foreach_lerp_(averaged, current, 1 - min(decay, (1 + n) / (10 + n)))
+
+    return update

@@ -1,0 +1,103 @@
+"""Closed-form linear weights: for linear models, and as a start of a skip path."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from sklearn.model_selection import GroupKFold
+
+from boldformer.models.linear import LinearReadout
+from boldformer.training.linear import LinearDecoder, fit_temperature, gram_matrix
+from boldformer.training.source import WindowSource
+
+CROSS_FOLDS = 5
+# Where every window is decoded rightly the best temperature is none at all; logits
+# without bound would leave the network nothing but the smoothing of the labels.
+LOWEST_TEMPERATURE = 0.2
+
+
+def set_readout(
+    readout: LinearReadout,
+    source: WindowSource,
+    decoder: LinearDecoder,
+    temperature: float,
+) -> None:
+    """Write a fitted decoder's weights into a readout.
+
+    Parameters
+    ----------
+    readout : LinearReadout
+        Changed in place: the softmax of its logits becomes the decoder's probability.
+    source : WindowSource
+        Says where the voxels belong on the grid.
+    decoder : LinearDecoder
+        Fitted to `source.means`, with classes from 0 on.
+    temperature : float
+        Divides the decisions.
+    """
+    weight, bias = _every_class(
+        decoder, decoder.coef_, decoder.intercept_, len(readout.bias)
+    )
+    readout.set_weights(
+        torch.as_tensor(source.unmask(weight / temperature)),
+        torch.as_tensor(bias / temperature),
+    )
+
+
+def start_readout(
+    readout: LinearReadout,
+    source: WindowSource,
+    means: np.ndarray,
+    labels: np.ndarray,
+    groups: np.ndarray,
+) -> np.ndarray:
+    """Fit a linear decoder into `readout`; return its logits on groups not seen.
+
+    Parameters
+    ----------
+    readout : LinearReadout
+        Changed in place: the decoder of all the windows.
+    source : WindowSource
+        Says where the voxels belong on the grid.
+    means : ndarray, shape (n_windows, n_voxels)
+        Mean volumes of the windows.
+    labels : ndarray of int, shape (n_windows,)
+        Classes.
+    groups : ndarray of str, shape (n_windows,)
+        Two at least.
+
+    Returns
+    -------
+    ndarray of float32, shape (n_windows, n_outputs)
+        Logits of each window by a decoder fitted without the window's group, all
+        divided by the temperature at which they are best calibrated; the readout's
+        weights are divided by it as well.
+    """
+    n_outputs = len(readout.bias)
+    gram = gram_matrix(means)
+    crossed = np.empty((len(labels), n_outputs))
+    folds = GroupKFold(min(CROSS_FOLDS, len(np.unique(groups))))
+    for train, test in folds.split(means, labels, groups):
+        decoder = LinearDecoder()
+        decoder.fit_gram(gram[np.ix_(train, train)], labels[train], groups[train])
+        weight, bias = _every_class(
+            decoder, decoder.dual_coef_, decoder.intercept_, n_outputs
+        )
+        crossed[test] = gram[np.ix_(test, train)] @ weight.T + bias
+    temperature = max(fit_temperature(crossed, labels), LOWEST_TEMPERATURE)
+    decoder = LinearDecoder().fit(means, labels, groups)
+    set_readout(readout, source, decoder, temperature)
+    return (crossed / temperature).astype(np.float32)
+
+
+def _every_class(
+    decoder: LinearDecoder, weight: np.ndarray, bias: np.ndarray, n_outputs: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """One row a class, where two classes share one and absent ones have none."""
+    if len(weight) == 1:
+        weight = np.concatenate([-weight, weight]) / 2
+        bias = np.concatenate([-bias, bias]) / 2
+    rows = np.zeros((n_outputs, weight.shape[1]))
+    biases = np.full(n_outputs, bias.min() - 1.0)
+    rows[decoder.classes_], biases[decoder.classes_] = weight, bias
+    return rows, biases
