@@ -144,8 +144,8 @@ def read_mask(path: Path, like: SpatialImage) -> np.ndarray:
 def brain_mask(mean_volume: np.ndarray, affine: np.ndarray, name: str) -> np.ndarray:
     """Compute a brain mask from a mean volume where the source brings none.
 
-    nilearn's EPI mask; where its histogram finds no brain (a single slice, a very
-    coarse grid), the voxels above a fifth of the 98th percentile.
+    nilearn's EPI mask; where that keeps less than half of the bright voxels (a single
+    slice, a very coarse grid), those above a fifth of the 98th percentile.
 
     Parameters
     ----------
@@ -173,7 +173,7 @@ def brain_mask(mean_volume: np.ndarray, affine: np.ndarray, name: str) -> np.nda
     except Exception:  # nilearn raises several kinds when a histogram has no valley
         return bright
     mask = np.asanyarray(image.dataobj) > 0
-    return mask if mask.sum() >= 0.2 * bright.sum() else bright
+    return mask if mask.sum() >= 0.5 * bright.sum() else bright
 
 
 def _proxy(image: SpatialImage) -> Any:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from boldformer.config import WindowConfig
+from boldformer.data.groups import resampling_groups
 from boldformer.data.recording import Dataset, Recording
 from boldformer.data.store import Grid, PreparedRun
 from boldformer.errors import InputError
@@ -229,6 +230,11 @@ class WindowSet:
     def labels(self) -> np.ndarray:
         """Label of each window, (n_windows,)."""
         return self.table["label"].to_numpy(dtype=object)
+
+    @property
+    def groups(self) -> np.ndarray:
+        """Subject (or family) of each window, its run where there is one subject."""
+        return resampling_groups(self.table)[1]
 
     @property
     def t_r(self) -> float:

@@ -1,0 +1,150 @@
+"""Which windows belong together: subjects, families, runs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from boldformer.errors import InputError
+
+FEWEST_GROUPS_TO_HOLD_OUT = 4
+
+
+def split_groups(table: pd.DataFrame, unit: str) -> np.ndarray:
+    """Name of the group that each window must stay with, shape (n_windows,).
+
+    Families (subjects where no family is named) for the unit "subject", recordings
+    for the unit "run".
+
+    Raises
+    ------
+    InputError
+        For a subject listed in several families.
+    """
+    if unit == "run":
+        return table["recording"].astype(str).to_numpy()
+    subjects = table["subject"].astype(str)
+    families = families_of(table)
+    per_subject = families.groupby(subjects.to_numpy()).nunique()
+    if (per_subject > 1).any():
+        raise InputError(
+            f"subject {per_subject.idxmax()} is in {per_subject.max()} families",
+            fix="name one family per subject",
+        )
+    named = families != ""
+    return np.where(named, "family " + families, subjects).astype(str)
+
+
+def families_of(table: pd.DataFrame) -> pd.Series:
+    """Family of each window's subject; the empty string where none is named."""
+    if "family" not in table:
+        return pd.Series("", index=table.index)
+    named = table["family"].astype("string").fillna("").str.strip()
+    return named.mask(named.str.lower().isin(["n/a", "nan"]), "").astype(object)
+
+
+def resampling_groups(table: pd.DataFrame) -> tuple[str, np.ndarray]:
+    """Name what intervals are bootstrapped over, for each window.
+
+    Families or subjects where there are several of them, else recordings.
+
+    Returns
+    -------
+    unit : {"family", "subject", "run"}
+        What the groups are.
+    groups : ndarray of str, shape (n_windows,)
+        Group of each window.
+    """
+    groups = split_groups(table, "subject")
+    if len(np.unique(groups)) > 1:
+        return ("family" if (families_of(table) != "").any() else "subject"), groups
+    return "run", split_groups(table, "run")
+
+
+def held_out_groups(
+    groups: Sequence[str] | np.ndarray,
+    fraction: float,
+    seed: int = 0,
+    labels: Sequence | np.ndarray | None = None,
+) -> np.ndarray | None:
+    """Choose training groups to hold out for early stopping.
+
+    Parameters
+    ----------
+    groups : sequence, shape (n_windows,)
+        Group of each *training* window.
+    fraction : float
+        Share of the groups, between 0 and 1; at least one is held out.
+    seed : int
+        Of the choice.
+    labels : sequence, shape (n_windows,), optional
+        With these, a choice that would rob the rest of a class is not taken.
+
+    Returns
+    -------
+    ndarray of bool, shape (n_windows,), or None
+        True where a window is held out; None with fewer than four groups, for a
+        fraction of 0, or where no choice leaves every class to train on.
+    """
+    groups = np.asarray(groups)
+    names = np.unique(groups)
+    if len(names) < FEWEST_GROUPS_TO_HOLD_OUT or fraction <= 0:
+        return None
+    count = min(max(1, round(fraction * len(names))), len(names) - 1)
+    order = np.random.default_rng(seed).permutation(names)
+    for start in range(len(names)):
+        held = np.isin(groups, np.roll(order, -start)[:count])
+        if labels is None:
+            return held
+        seen = np.asarray(labels)
+        if len(np.unique(seen[~held])) == len(np.unique(seen)):
+            return held
+    return None
+
+
+def natural_codes(values: pd.Series) -> np.ndarray:
+    """Rank values in their natural order, "2" before "10".
+
+    Parameters
+    ----------
+    values : Series of str
+        Such as session or run labels; missing ones count as the empty string.
+
+    Returns
+    -------
+    ndarray of int, shape (n_windows,)
+        Equal for equal values.
+    """
+
+    def key(text: str) -> list[tuple[int, int, str]]:
+        parts = re.findall(r"\d+|\D+", text)
+        return [(0, int(p), "") if p.isdecimal() else (1, 0, p) for p in parts]
+
+    texts = values.astype("string").fillna("").to_numpy(dtype=object)
+    order = {text: code for code, text in enumerate(sorted(set(texts), key=key))}
+    return np.array([order[text] for text in texts], dtype=np.int64)
+
+
+def shuffle_within(groups: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Draw a permutation that moves rows only within their group.
+
+    Parameters
+    ----------
+    groups : ndarray of int, shape (n,)
+        Group of each row.
+    rng : Generator
+        Source of the draw.
+
+    Returns
+    -------
+    ndarray of int, shape (n,)
+        ``values[shuffle_within(groups, rng)]`` are the shuffled values.
+    """
+    order = np.empty(len(groups), dtype=np.int64)
+    order[np.argsort(groups, kind="stable")] = np.lexsort(
+        (rng.random(len(groups)), groups)
+    )
+    return order

@@ -1,0 +1,178 @@
+"""Humble decoders that every score stands beside, fitted fold by fold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.base import BaseEstimator, clone
+from sklearn.dummy import DummyClassifier
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.validation import has_fit_parameter
+
+from boldformer.data.splits import Fold, Splits
+from boldformer.errors import InputError
+from boldformer.training.linear import LinearDecoder, gram_matrix
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A baseline and what it looks at.
+
+    Parameters
+    ----------
+    make : callable
+        Returns a fresh classifier.
+    features : {"means", "nuisance", "none"}
+        Mean volume of each window; measures of the recording that are no brain signal
+        (NaN where unknown); or nothing at all.
+    description : str
+        For a reader, to follow "is".
+    """
+
+    make: Callable[[], BaseEstimator]
+    features: str
+    description: str
+
+
+def _nuisance() -> BaseEstimator:
+    return make_pipeline(
+        SimpleImputer(strategy="median", keep_empty_features=True),
+        StandardScaler(),
+        LogisticRegression(max_iter=10_000, class_weight="balanced"),
+    )
+
+
+BASELINES: dict[str, Baseline] = {
+    "linear_svm": Baseline(
+        lambda: LinearDecoder("svm"),
+        "means",
+        "a linear support vector machine on the mean volume of each window",
+    ),
+    "logistic": Baseline(
+        lambda: LinearDecoder("logistic"),
+        "means",
+        "a multinomial logistic regression on the mean volume of each window",
+    ),
+    "nuisance": Baseline(
+        _nuisance,
+        "nuisance",
+        "a logistic regression on motion, global signal and timing, without the brain",
+    ),
+    "majority": Baseline(
+        lambda: DummyClassifier(strategy="prior"),
+        "none",
+        "the most frequent training label, always",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class OutOfFold:
+    """Predictions for every tested window by models that never saw its group.
+
+    Parameters
+    ----------
+    probabilities : ndarray, shape (n_windows, n_classes)
+        NaN for a window that no fold tests; the mean for one that several do.
+    training_accuracy : tuple of float
+        Of each fold's model on its own training windows.
+    """
+
+    probabilities: np.ndarray
+    training_accuracy: tuple[float, ...]
+
+
+def out_of_fold(
+    estimator: BaseEstimator,
+    features: np.ndarray,
+    y: np.ndarray,
+    splits: Splits,
+    groups: np.ndarray,
+    n_classes: int,
+) -> OutOfFold:
+    """Fit a classifier on the training side of every fold and predict the test side.
+
+    Everything that the classifier fits, scaling and inner choices included, is fitted
+    to training windows only.
+
+    Parameters
+    ----------
+    estimator : classifier
+        Cloned for each fold. A `LinearDecoder` on more features than windows is fitted
+        through inner products that are computed once for all folds.
+    features : ndarray, shape (n_windows, n_features)
+        Whatever the classifier takes.
+    y : ndarray of int, shape (n_windows,)
+        Column of each window's class.
+    splits : Splits
+        Folds.
+    groups : sequence, shape (n_windows,)
+        What inner folds keep apart; see `boldformer.data.splits.split_groups`.
+    n_classes : int
+        Number of columns; a class without training windows gets probability 0.
+
+    Returns
+    -------
+    OutOfFold
+        Probabilities and training accuracies.
+
+    Raises
+    ------
+    InputError
+        When features, labels and groups differ in length.
+    """
+    y, groups = np.asarray(y), np.asarray(groups)
+    if not len(features) == len(y) == len(groups):
+        raise InputError(
+            "features, labels and groups do not fit together",
+            wanted="one row of each a window",
+            received=f"{len(features)}, {len(y)} and {len(groups)}",
+        )
+    predict: Callable[..., tuple[np.ndarray, np.ndarray]] = _predict_features
+    if isinstance(estimator, LinearDecoder) and features.shape[0] < features.shape[1]:
+        features, predict = gram_matrix(features), _predict_gram
+    total, count = np.zeros((len(y), n_classes)), np.zeros((len(y), 1))
+    accuracies = []
+    for fold in splits.folds:
+        model = clone(estimator)
+        trained, tested = predict(model, features, y, fold, groups)
+        total[np.ix_(fold.test, model.classes_)] += tested
+        count[fold.test] += 1
+        recognised = model.classes_[trained.argmax(axis=1)] == y[fold.train]
+        accuracies.append(float(recognised.mean()))
+    with np.errstate(invalid="ignore"):
+        return OutOfFold(total / count, tuple(accuracies))
+
+
+def _predict_features(
+    model: BaseEstimator,
+    features: np.ndarray,
+    y: np.ndarray,
+    fold: Fold,
+    groups: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities of training and test windows, after fitting to the former."""
+    inner = {"groups": groups[fold.train]} if has_fit_parameter(model, "groups") else {}
+    model.fit(features[fold.train], y[fold.train], **inner)
+    train, test = (features[rows] for rows in (fold.train, fold.test))
+    return model.predict_proba(train), model.predict_proba(test)
+
+
+def _predict_gram(
+    model: LinearDecoder,
+    gram: np.ndarray,
+    y: np.ndarray,
+    fold: Fold,
+    groups: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    within = gram[np.ix_(fold.train, fold.train)]
+    model.fit_gram(within, y[fold.train], groups[fold.train])
+    across = gram[np.ix_(fold.test, fold.train)]
+    found = (model.decision_from_gram(products) for products in (within, across))
+    train, test = (model.probabilities(decisions) for decisions in found)
+    return train, test

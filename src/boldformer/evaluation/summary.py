@@ -1,0 +1,273 @@
+"""Scores, comparisons and a plain verdict, as they go into ``metrics.json``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from boldformer.config import EvaluationConfig
+from boldformer.errors import InputError
+from boldformer.evaluation.intervals import (
+    UNRELIABLE_BELOW,
+    Draws,
+    Estimate,
+    GroupBootstrap,
+    contributions,
+    holm,
+    sign_flip_test,
+)
+from boldformer.evaluation.metrics import SCORES
+
+COMPARED = ("accuracy", "balanced_accuracy")
+VERDICT_METRIC = "balanced_accuracy"
+_NAMES = {
+    "linear_svm": "the linear SVM",
+    "logistic": "logistic regression",
+    "nuisance": "nuisance signals alone",
+    "majority": "always guessing the most frequent label",
+}
+
+
+def summarise(
+    y_true: np.ndarray,
+    probabilities: Mapping[str, np.ndarray],
+    training_accuracy: Mapping[str, Sequence[float]],
+    groups: np.ndarray,
+    labels: Sequence[str],
+    config: EvaluationConfig,
+    *,
+    decoder: str,
+    unit: str = "subject",
+) -> dict[str, Any]:
+    """Judge decoders by their out-of-fold predictions.
+
+    Parameters
+    ----------
+    y_true : ndarray of int, shape (n_windows,)
+        Column of each window's class.
+    probabilities : dict of str to ndarray, shape (n_windows, n_classes)
+        Out-of-fold probabilities of each decoder. Windows that no fold tested are NaN,
+        in the same rows for all, and are left out.
+    training_accuracy : dict of str to sequence of float
+        Of each decoder in each fold; a decoder may be missing.
+    groups : sequence, shape (n_windows,)
+        What is resampled; see `boldformer.data.groups.resampling_groups`.
+    labels : sequence of str
+        Class names by column.
+    config : EvaluationConfig
+        Resamples, level and seed.
+    decoder : str
+        Key of the decoder that is judged; all others are what it is held against.
+    unit : {"subject", "family", "run"}
+        What the groups are.
+
+    Returns
+    -------
+    dict
+        ``scores``, ``comparisons``, ``verdict``, ``groups`` and ``interval`` (which is
+        ``protocol.interval``), ready for JSON and as documented for ``metrics.json``.
+        ``training_accuracy`` is the mean over folds and has no interval.
+
+    Raises
+    ------
+    InputError
+        For an unknown decoder, arrays that do not fit together, or decoders that
+        predict different windows.
+    """
+    if decoder not in probabilities:
+        raise InputError(
+            f"no predictions of the decoder {decoder!r}",
+            wanted=f"one of {', '.join(probabilities)}",
+        )
+    y, tested, groups = _tested(y_true, probabilities, groups)
+    bootstrap = GroupBootstrap(groups, config.n_resamples, config.level, config.seed)
+    draws = {name: bootstrap.draw(y, p) for name, p in tested.items()}
+    scores = {
+        name: _scores(bootstrap, drawn, labels, training_accuracy.get(name))
+        for name, drawn in draws.items()
+    }
+    predicted = {name: p.argmax(axis=1) for name, p in tested.items()}
+    comparisons = _comparisons(bootstrap, draws, decoder)
+    _add_p_values(comparisons, y, predicted, groups, config.seed)
+    return {
+        "scores": scores,
+        "comparisons": comparisons,
+        "verdict": _verdict(scores, comparisons, decoder, bootstrap, unit),
+        "groups": _groups(y, predicted, groups),
+        "interval": {
+            "unit": unit,
+            "n_units": bootstrap.n_units,
+            "level": config.level,
+            "n_resamples": config.n_resamples,
+        },
+    }
+
+
+def _tested(
+    y_true: np.ndarray, probabilities: Mapping[str, np.ndarray], groups: np.ndarray
+) -> tuple[np.ndarray, dict[str, np.ndarray], np.ndarray]:
+    shapes = {np.shape(p) for p in probabilities.values()}
+    lengths = {len(y_true), len(groups), *(shape[0] for shape in shapes)}
+    if len(shapes) > 1 or len(lengths) > 1:
+        raise InputError(
+            "labels, groups and probabilities do not fit together",
+            wanted="the same windows and classes for all",
+            received=f"{len(y_true)} labels, {len(groups)} groups and probabilities "
+            + ", ".join(map(str, sorted(shapes))),
+        )
+    missing = {
+        name: np.isnan(np.asarray(p)).all(axis=1) for name, p in probabilities.items()
+    }
+    first = next(iter(missing.values()))
+    if any((rows != first).any() for rows in missing.values()) or first.all():
+        raise InputError(
+            "decoders were not tested on the same windows",
+            received=", ".join(f"{k}: {np.sum(~m)}" for k, m in missing.items()),
+        )
+    kept = {name: np.asarray(p)[~first] for name, p in probabilities.items()}
+    return np.asarray(y_true)[~first], kept, np.asarray(groups)[~first]
+
+
+def _scores(
+    bootstrap: GroupBootstrap,
+    drawn: Draws,
+    labels: Sequence[str],
+    training_accuracy: Sequence[float] | None,
+) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        name: bootstrap.estimate(drawn, name).to_dict() for name in SCORES
+    }
+    on_training = np.mean(training_accuracy) if training_accuracy else np.nan
+    found["training_accuracy"] = Estimate(float(on_training)).to_dict()
+    found["recall"] = {
+        label: bootstrap.estimate(drawn, f"recall_{k}").to_dict()
+        for k, label in enumerate(labels)
+    }
+    return found
+
+
+def _comparisons(
+    bootstrap: GroupBootstrap, draws: Mapping[str, Draws], decoder: str
+) -> list[dict[str, Any]]:
+    found = []
+    for metric in COMPARED:
+        for other in draws:
+            if other == decoder:
+                continue
+            gap = bootstrap.difference(draws[decoder], draws[other], metric).to_dict()
+            row: dict[str, Any] = {"a": decoder, "b": other, "metric": metric}
+            found.append(row | {"difference": gap.pop("value")} | gap)
+    return found
+
+
+def _add_p_values(
+    comparisons: list[dict[str, Any]],
+    y: np.ndarray,
+    predicted: Mapping[str, np.ndarray],
+    groups: np.ndarray,
+    seed: int,
+) -> None:
+    """Add sign-flip p-values, Holm-corrected among the comparisons of a metric."""
+    for metric in COMPARED:
+        rows = [row for row in comparisons if row["metric"] == metric]
+        p_values = []
+        for row in rows:
+            a, b = (_contributions(y, predicted[row[side]], metric) for side in "ab")
+            p_values.append(sign_flip_test(a - b, groups, seed))
+        corrected = holm(np.array(p_values))
+        for row, p_value, held in zip(rows, p_values, corrected, strict=True):
+            row |= {"p_value": p_value, "p_holm": float(held)}
+
+
+def _contributions(y: np.ndarray, predicted: np.ndarray, metric: str) -> np.ndarray:
+    if metric == "accuracy":
+        return (y == predicted) / len(y)
+    return contributions(y, predicted)
+
+
+def _groups(
+    y: np.ndarray, predicted: Mapping[str, np.ndarray], groups: np.ndarray
+) -> list[dict[str, Any]]:
+    found = []
+    for group in np.unique(groups):
+        rows = groups == group
+        accuracy = {
+            name: float(np.mean(given[rows] == y[rows]))
+            for name, given in predicted.items()
+        }
+        found.append(
+            {"group": str(group), "n_windows": int(rows.sum()), "accuracy": accuracy}
+        )
+    return found
+
+
+def _verdict(
+    scores: Mapping[str, Any],
+    comparisons: Sequence[Mapping[str, Any]],
+    decoder: str,
+    bootstrap: GroupBootstrap,
+    unit: str,
+) -> dict[str, Any]:
+    estimate = scores[decoder][VERDICT_METRIC]
+    chance = 1 / len(scores[decoder]["recall"])
+    units = f"{bootstrap.n_units} {_plural(unit, bootstrap.n_units)}"
+    name = f"The {decoder.replace('_', ' ')}"
+    held = estimate["low"] is not None
+    beats_chance = held and estimate["low"] > chance
+    interval = (
+        f" ({100 * bootstrap.level:g} % interval {_span(estimate)})" if held else ""
+    )
+    sentences = [
+        f"{name} reaches a balanced accuracy of {estimate['value']:.2f}{interval} "
+        f"over {units}; chance is {chance:.2f}.",
+        f"It {'beats' if beats_chance else 'does not beat'} chance.",
+    ]
+    found: dict[str, Any] = {"beats_chance": beats_chance}
+    for key, other in (("beats_nuisance", "nuisance"), ("beats_linear", "linear_svm")):
+        rows = [
+            row
+            for row in comparisons
+            if row["b"] == other and row["metric"] == VERDICT_METRIC
+        ]
+        found[key] = None
+        if rows:
+            found[key] = rows[0]["low"] is not None and rows[0]["low"] > 0
+            sentences.append(_compared(rows[0], found[key]))
+    if not held:
+        sentences.append(f"With {units} there is no interval: nothing is claimed.")
+    elif bootstrap.n_units < UNRELIABLE_BELOW:
+        sentences.append(f"With only {units} the intervals are unreliable.")
+    on_training = scores[decoder]["training_accuracy"]["value"]
+    if on_training is not None and on_training < 1.5 * chance:
+        sentences.append(
+            f"Its training accuracy is {on_training:.2f}: it has hardly learned even "
+            "its training windows, so its score says little about the data."
+        )
+    return found | {"sentences": sentences}
+
+
+def _compared(row: Mapping[str, Any], beats: bool) -> str:
+    other = _NAMES.get(row["b"], row["b"])
+    held = row["low"] is not None
+    interval = f", interval {_span(row)}" if held else ""
+    worse = held and row["high"] < 0
+    says = "beats" if beats else "is worse than" if worse else "does not beat"
+    return f"It {says} {other} (difference {_number(row['difference'])}{interval})."
+
+
+def _span(estimate: Mapping[str, Any]) -> str:
+    low, high = _number(estimate["low"]), _number(estimate["high"])
+    return f"{low} to {high}" if "−" in low + high else f"{low}–{high}"
+
+
+def _number(value: float) -> str:
+    # Adding zero turns a negative zero into zero.
+    return f"{round(value, 2) + 0:.2f}".replace("-", "−")
+
+
+def _plural(word: str, count: int) -> str:
+    if count == 1:
+        return word
+    return "families" if word == "family" else f"{word}s"

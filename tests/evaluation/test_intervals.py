@@ -1,0 +1,156 @@
+"""Intervals cover what they say, and equal naive resampling of rows."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from boldformer.errors import InputError
+from boldformer.evaluation.intervals import (
+    Estimate,
+    GroupBootstrap,
+    contributions,
+    holm,
+    sign_flip_test,
+)
+from boldformer.evaluation.metrics import classification_scores
+
+
+def subjects(rng, n=20, windows=16, skill=1.5, spread=0.8):
+    """Predictions for people who differ in how well they can be decoded."""
+    y = np.tile(np.arange(4), n * windows // 4)
+    groups = np.repeat(np.arange(n), windows)
+    effect = np.maximum(0, skill + spread * rng.normal(size=n))[groups]
+    logits = rng.normal(size=(len(y), 4))
+    logits[np.arange(len(y)), y] += effect
+    p = np.exp(logits)
+    return y, p / p.sum(axis=1, keepdims=True), groups
+
+
+def test_draws_equal_naive_resampling_of_rows():
+    rng = np.random.default_rng(0)
+    y, p, groups = subjects(rng, 6)
+    bootstrap = GroupBootstrap(groups, 20, seed=1)
+    draws = bootstrap.draw(y, p)
+    for row, weights in enumerate(bootstrap.weights.astype(int)):
+        rows = np.repeat(np.arange(len(y)), weights)
+        naive = classification_scores(y[rows], p[rows])
+        ours = {name: draws.resampled[name][row] for name in naive}
+        assert ours == pytest.approx(naive, rel=1e-6)
+
+
+def test_groups_are_drawn_whole_and_as_many_as_there_are():
+    groups = np.array(list("aabbbcdd"))
+    weights = GroupBootstrap(groups, 200).weights
+    first = [0, 2, 5, 6]
+    assert (weights[:, first].sum(axis=1) == 4).all()
+    assert (weights[:, 2] == weights[:, 4]).all()
+    assert weights[:, first].mean(axis=0) == pytest.approx(1, abs=0.25)
+
+
+def test_intervals_cover_the_truth():
+    """20 people: with 120 simulations, 90 to 99 % is within chance of 95 %."""
+    rng = np.random.default_rng(0)
+    y, p, _ = subjects(rng, 20_000)
+    truth = classification_scores(y, p)
+    covered = dict.fromkeys(truth, 0)
+    n_simulations = 120
+    for seed in range(n_simulations):
+        y, p, groups = subjects(rng)
+        bootstrap = GroupBootstrap(groups, 300, seed=seed)
+        draws = bootstrap.draw(y, p)
+        for name, value in truth.items():
+            estimate = bootstrap.estimate(draws, name)
+            covered[name] += estimate.low <= value <= estimate.high
+    for name, count in covered.items():
+        assert 0.90 <= count / n_simulations <= 0.99, name
+
+
+def test_paired_differences_are_narrower_than_unpaired_ones():
+    rng = np.random.default_rng(0)
+    y, p, groups = subjects(rng)
+    noisy = p * rng.uniform(0.8, 1.25, size=p.shape)
+    bootstrap = GroupBootstrap(groups, 500)
+    a, b = bootstrap.draw(y, p), bootstrap.draw(y, noisy)
+    paired = bootstrap.difference(a, b, "accuracy")
+    assert paired.value == pytest.approx(a.values["accuracy"] - b.values["accuracy"])
+    alone = bootstrap.estimate(a, "accuracy")
+    assert paired.high - paired.low < (alone.high - alone.low) / 2
+    same = bootstrap.difference(a, a, "mcc")
+    assert (same.value, same.low, same.high) == (0, 0, 0)
+
+
+def test_the_same_seed_gives_the_same_interval():
+    y, p, groups = subjects(np.random.default_rng(0))
+    ends = [
+        GroupBootstrap(groups, 100, seed=seed).estimate(
+            GroupBootstrap(groups, 100, seed=seed).draw(y, p), "mcc"
+        )
+        for seed in (0, 0, 1)
+    ]
+    assert ends[0] == ends[1] != ends[2]
+
+
+def test_one_unit_or_no_resample_has_no_interval():
+    y, p, groups = subjects(np.random.default_rng(0), 3)
+    for bootstrap in (GroupBootstrap(np.zeros(len(y))), GroupBootstrap(groups, 0)):
+        estimate = bootstrap.estimate(bootstrap.draw(y, p), "accuracy").to_dict()
+        assert estimate["value"] == pytest.approx(np.mean(p.argmax(axis=1) == y))
+        assert estimate["low"] is estimate["high"] is None
+
+
+def test_resamples_without_a_class_are_left_out_of_its_recall():
+    """Only one person of four shows class 1: most of them, or none, in a resample."""
+    y = np.array([0, 0, 0, 0, 0, 0, 1, 1])
+    groups = np.repeat(np.arange(4), 2)
+    p = np.eye(2)[y]
+    bootstrap = GroupBootstrap(groups, 200)
+    draws = bootstrap.draw(y, p)
+    assert np.isnan(draws.resampled["recall_1"]).any()
+    assert bootstrap.estimate(draws, "recall_1") == Estimate(1.0, 1.0, 1.0)
+
+
+@pytest.mark.parametrize("options", [{"level": 1.0}, {"n_resamples": -1}])
+def test_impossible_intervals_are_refused(options):
+    with pytest.raises(InputError, match="no such interval"):
+        GroupBootstrap(np.arange(3), **options)
+
+
+def test_sign_flips_by_hand():
+    """All of three units agree: 2 of 8 swaps are as extreme."""
+    assert sign_flip_test(np.array([1.0, 2, 3]), np.arange(3)) == pytest.approx(2 / 8)
+    assert sign_flip_test(np.array([1.0, -1]), np.arange(2)) == 1.0
+    # Windows of a group are swapped together.
+    assert sign_flip_test(np.ones(30), np.arange(30) % 3) == pytest.approx(2 / 8)
+
+
+def test_sign_flips_hold_their_level():
+    rng = np.random.default_rng(0)
+    p = [
+        sign_flip_test(rng.normal(size=18), np.arange(18), seed=seed)
+        for seed in range(300)
+    ]
+    assert np.mean(np.array(p) <= 0.05) < 0.09
+    assert np.mean(p) == pytest.approx(0.5, abs=0.06)
+
+
+def test_contributions_add_up_to_balanced_accuracy():
+    y, p, _ = subjects(np.random.default_rng(0), 3)
+    y = np.where(y == 3, 0, y)
+    pred = p.argmax(axis=1)
+    total = contributions(y, pred).sum()
+    assert total == pytest.approx(classification_scores(y, p)["balanced_accuracy"])
+
+
+def test_holm_by_hand():
+    np.testing.assert_allclose(
+        holm(np.array([0.01, 0.04, 0.03, 0.005])), [0.03, 0.06, 0.06, 0.02]
+    )
+
+
+@given(st.lists(st.floats(0, 1), max_size=8))
+def test_holm_lies_between_none_and_bonferroni(p):
+    p = np.array(p)
+    corrected = holm(p)
+    assert (corrected >= p).all()
+    assert (corrected <= np.minimum(1, p * len(p)) + 1e-12).all()

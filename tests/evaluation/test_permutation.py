@@ -1,0 +1,73 @@
+"""The permutation test finds effects, holds its level, and shuffles within runs."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import balanced_accuracy_score
+
+from boldformer.data.groups import shuffle_within
+from boldformer.data.splits import Fold, Splits
+from boldformer.errors import InputError
+from boldformer.evaluation.permutation import permutation_test
+from boldformer.training.linear import LinearDecoder, gram_matrix
+
+
+def runs_of(effect, seed=0, n_runs=4, p=120):
+    rng = np.random.default_rng(seed)
+    y = np.concatenate([rng.permutation(np.arange(9) % 3) for _ in range(n_runs)])
+    runs = np.repeat(np.arange(n_runs), 9)
+    X = rng.normal(size=(len(y), p)) + effect * rng.normal(size=(3, p))[y]
+    folds = [
+        Fold(k, np.flatnonzero(runs != k), np.flatnonzero(runs == k))
+        for k in range(n_runs)
+    ]
+    return X, y, runs, Splits(tuple(folds), "run", "leave one run out")
+
+
+@pytest.mark.parametrize("loss", ["svm", "logistic"])
+def test_an_effect_is_found(loss):
+    X, y, runs, splits = runs_of(0.6)
+    test = permutation_test(
+        gram_matrix(X), y, runs, splits, n_permutations=39, loss=loss
+    )
+    assert test.score > 0.8
+    assert test.p_value == pytest.approx(1 / 40)
+    assert test.null.mean() == pytest.approx(1 / 3, abs=0.06)
+
+
+def test_without_an_effect_p_values_are_even():
+    p_values = []
+    for seed in range(25):
+        X, y, runs, splits = runs_of(0.0, seed)
+        test = permutation_test(
+            gram_matrix(X), y, runs, splits, n_permutations=11, seed=seed
+        )
+        p_values.append(test.p_value)
+    # A standard deviation of 0.29 / √25 around the mean of even p-values, 13 / 24.
+    assert np.mean(p_values) == pytest.approx(13 / 24, abs=0.17)
+    assert np.mean(np.array(p_values) <= 0.1) < 0.3
+
+
+def test_the_score_is_that_of_the_decoder():
+    X, y, runs, splits = runs_of(0.3)
+    test = permutation_test(gram_matrix(X), y, runs, splits, n_permutations=1)
+    predicted = np.empty_like(y)
+    for fold in splits.folds:
+        decoder = LinearDecoder(C=1.0).fit(X[fold.train], y[fold.train])
+        predicted[fold.test] = decoder.predict(X[fold.test])
+    assert test.score == pytest.approx(balanced_accuracy_score(y, predicted))
+
+
+def test_runs_of_one_class_cannot_be_shuffled():
+    X, _, runs, splits = runs_of(0.0)
+    with pytest.raises(InputError, match="shuffled within runs"):
+        permutation_test(gram_matrix(X), runs % 3, runs, splits)
+
+
+@given(st.lists(st.integers(0, 4), min_size=1, max_size=40), st.integers(0, 99))
+def test_shuffles_stay_within_their_group(groups, seed):
+    groups = np.array(groups)
+    order = shuffle_within(groups, np.random.default_rng(seed))
+    assert sorted(order) == list(range(len(groups)))
+    assert (groups[order] == groups).all()
