@@ -1,1 +1,5 @@
 """Figures and the HTML report."""
+
+from boldformer.visualization.report import build_report
+
+__all__ = ["build_report"]

@@ -1,0 +1,69 @@
+"""Rows of the report's tables that metrics.json does not hold as they are shown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.metrics import confusion_matrix
+
+from boldformer.visualization.curves import curves_of, precision_recall_of, roc_of
+from boldformer.visualization.results import Results
+
+METRICS = (
+    "accuracy",
+    "balanced_accuracy",
+    "macro_f1",
+    "mcc",
+    "roc_auc",
+    "prc_auc",
+    "training_accuracy",
+)
+
+
+def metric_order(results: Results) -> list[str]:
+    """Columns of the table of decoders: the headline's metric first."""
+    return [results.headline, *(name for name in METRICS if name != results.headline)]
+
+
+def class_rows(results: Results) -> list[dict[str, Any]]:
+    """One row a class: how often it occurs, is found, and what it is taken for.
+
+    Returns
+    -------
+    list of dict
+        ``label``, ``n_windows``, ``recall`` (an estimate), ``precision``, ``roc_auc``,
+        ``prc_auc`` (None where undefined), ``mistaken_for`` (label or ""), and
+        ``mistaken_share`` of its windows.
+    """
+    labels = results.labels
+    counts = confusion_matrix(results.truth, results.guess, labels=range(len(labels)))
+    recall = results.metrics["scores"][results.decoder].get("recall") or {}
+    roc, precision_recall = (
+        {label: area for label, (_, _, area) in curves_of(results, kind).items()}
+        for kind in (roc_of, precision_recall_of)
+    )
+    rows = []
+    for k, label in enumerate(labels):
+        n_windows, n_predicted = int(counts[k].sum()), int(counts[:, k].sum())
+        errors = np.where(np.arange(len(labels)) == k, 0, counts[k])
+        worst = int(errors.argmax())
+        rows.append(
+            {
+                "label": label,
+                "n_windows": n_windows,
+                "recall": recall.get(label),
+                "precision": counts[k, k] / n_predicted if n_predicted else None,
+                "roc_auc": roc.get(label),
+                "prc_auc": precision_recall.get(label),
+                "mistaken_for": labels[worst] if errors[worst] else "",
+                "mistaken_share": errors[worst] / n_windows if n_windows else None,
+            }
+        )
+    return rows
+
+
+def group_decoders(results: Results) -> list[str]:
+    """Name the decoders that have an accuracy in each group, the run's own first."""
+    known = {name for row in results.metrics["groups"] for name in row["accuracy"]}
+    return [n for n in (results.decoder, *results.baselines) if n in known]

@@ -1,0 +1,306 @@
+"""The sentences of the report: what was done, how to cite it, what not to conclude."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from boldformer.visualization.drawing import listed
+from boldformer.visualization.results import Results
+
+_STEPS = {
+    "drop_volumes": "Leave out volumes from before the signal is steady",
+    "brain_mask": "Keep the voxels inside the brain",
+    "pad_or_crop": "Bring every volume to one shape",
+    "centre": "Subtract each voxel's mean over its run",
+    "clean": "Take drifts and confounds out, in one projection",
+    "zscore": "Scale each voxel to unit variance over its run",
+}
+_UNITS = {"_s": "s", "_hz": "Hz", "_mm": "mm"}
+_FEW = 10
+
+MODES = {
+    "transductive": "Transductive: each volume is cleaned with its whole run, later "
+    "volumes included. No labels are used, but this is not what a decoder would see "
+    "while the scan is running.",
+    "causal": "Causal: each volume is cleaned with itself and earlier volumes only, as "
+    "it could be while the scan is running.",
+}
+
+
+def count(n: int, noun: str) -> str:
+    """Write a number with its noun: ``1 run``, ``1,200 windows``, ``2 classes``."""
+    plural = f"{noun}es" if noun.endswith("s") else f"{noun}s"
+    return f"{n:,} {noun if n == 1 else plural}"
+
+
+def what_was_done(results: Results) -> list[str]:
+    """Tell in plain language what was decoded from what, and how it was judged."""
+    metrics = results.metrics
+    model, protocol = metrics["model"], metrics["protocol"]
+    n_classes = len(results.labels)
+    named = f": {listed(results.labels)}" if n_classes <= 12 else ""
+    first = (
+        f"{_recordings(metrics)} They were cut into "
+        f"{count(metrics['n_windows'], 'window')} of {metrics['window']['length_s']:g} "
+        f"s, each beginning {metrics['window']['delay_s']:g} s after its event, since "
+        "the blood response lags behind what causes it. The model "
+        f"{model['name']}{_parameters(model)} learned to tell {n_classes} classes "
+        f"apart{named}."
+    )
+    apart = {"subject": "person", "run": "run"}.get(results.unit, results.unit)
+    second = (
+        f"{_sentence(protocol.get('scheme', ''))} Every window was predicted by a "
+        f"model that had seen nothing of its {apart}. {_interval(protocol)}"
+    )
+    if results.leaky:
+        second = (
+            f"{_sentence(protocol.get('scheme', ''))} Training and test data were NOT "
+            f"kept apart. {_interval(protocol)}"
+        )
+    return [first, second.strip()]
+
+
+def preprocessing_steps(results: Results) -> list[dict[str, str]]:
+    """Every step as ``name``, ``meaning`` and ``settings``, in its order."""
+    return [
+        {
+            "name": str(step.get("step", "")).replace("_", " "),
+            "meaning": _STEPS.get(step.get("step", ""), ""),
+            "settings": "; ".join(
+                _setting(key, value) for key, value in step.items() if key != "step"
+            ),
+        }
+        for step in results.metrics["preprocessing"].get("steps", [])
+    ]
+
+
+def limits(results: Results) -> list[tuple[str, str]]:
+    """Say what not to conclude from this run: a heading and an explanation each."""
+    metrics = results.metrics
+    found = []
+    if results.leaky:
+        found.append(
+            (
+                "That the score means anything.",
+                "Training and test data share something, so the numbers measure memory "
+                "as much as decoding. They are marked LEAKY and must not be reported "
+                "as performance.",
+            )
+        )
+    found += _limits_of_people(results)
+    if metrics["preprocessing"]["mode"] == "transductive":
+        found.append(
+            (
+                "That it would work at this accuracy during a scan.",
+                "Centring and detrending used whole runs, later volumes included. "
+                "Decoding while the scan is running needs the causal twin of this "
+                "preprocessing, and its score is a different number.",
+            )
+        )
+    found.append(
+        (
+            "That the brain response itself was decoded.",
+            "Whatever goes along with a class can carry the score: head motion, eye "
+            "movements, the stimulus, the place of a block in the run. The "
+            "nuisance-only decoder shows how far some of these get; it cannot rule "
+            "out the others.",
+        )
+    )
+    if not results.maps.empty:
+        found.append(
+            (
+                "That a bright place in a map is needed for the task.",
+                "A map says where the model looked or what moved its output. Attention "
+                "is not an explanation by itself (Jain and Wallace, 2019), weights mix "
+                "signal with the noise they cancel (Haufe et al., 2014), and a dark "
+                "place may still carry information.",
+            )
+        )
+    if metrics["set_aside"]:
+        n = len(metrics["set_aside"])
+        found.append(
+            (
+                "That nothing was left out.",
+                f"{count(n, 'item')} could not be used and {'is' if n == 1 else 'are'} "
+                "listed below.",
+            )
+        )
+    return found
+
+
+def _limits_of_people(results: Results) -> list[tuple[str, str]]:
+    metrics = results.metrics
+    n_subjects = metrics["dataset"].get("n_subjects", 0)
+    n_units = metrics["protocol"].get("interval", {}).get("n_units") or 0
+    found = []
+    if n_subjects == 1:
+        found.append(
+            (
+                "That it holds for other people.",
+                "All recordings are of one subject. The score says how well this "
+                "person's states can be told apart in a new run; it says nothing "
+                "about the population.",
+            )
+        )
+    elif results.unit == "run":
+        found.append(
+            (
+                "That it works on a person never seen before.",
+                "Runs were held out, not subjects: the decoder had seen other runs of "
+                "the same people.",
+            )
+        )
+    if n_units < _FEW:
+        found.append(
+            (
+                "That the intervals are exact.",
+                f"They rest on {count(n_units, results.unit)}. With so few, a "
+                "bootstrapped interval tends to be too narrow (Varoquaux, 2018).",
+            )
+        )
+    found.append(
+        (
+            "That small differences between decoders are real.",
+            f"Intervals resample the held-out {results.unit}s. They do not cover the "
+            "choice of the training data, the seed or the settings; judge differences "
+            "by the paired intervals.",
+        )
+    )
+    return found
+
+
+def methods(results: Results) -> str:
+    """Write a methods paragraph for a paper, with author–year references."""
+    metrics = results.metrics
+    dataset, protocol = metrics["dataset"], metrics["protocol"]
+    version = metrics["versions"].get("boldformer", "")
+    steps = listed(
+        (step["meaning"] or step["name"]).lower()
+        + (f" ({step['settings']})" if step["settings"] else "")
+        for step in preprocessing_steps(results)
+    )
+    baselines = listed(_BASELINES.get(name, name) for name in results.baselines)
+    interval = protocol.get("interval", {})
+    return (
+        f"Task states ({len(results.labels)} classes) were decoded with BoldFormer "
+        f"{version} from {count(dataset['n_runs'], 'run')} of "
+        f"{count(dataset['n_subjects'], 'subject')} (dataset {dataset['name']}), "
+        f"organised after BIDS (Gorgolewski et al., 2016). Preprocessing "
+        f"({metrics['preprocessing']['mode']}), in this order: {steps}. Windows of "
+        f"{metrics['window']['length_s']:g} s ({metrics['window']['n_times']} volumes) "
+        f"began {metrics['window']['delay_s']:g} s after event onset. The model "
+        f"{metrics['model']['name']}{_parameters(metrics['model'])} was trained with "
+        f"PyTorch (Paszke et al., 2019) and seed {protocol.get('seed')}. "
+        f"{_sentence(protocol.get('scheme', ''))} It was compared on the same folds "
+        f"with {baselines} (scikit-learn; Pedregosa et al., 2011). Scores are pooled "
+        "over held-out windows; ROC and precision–recall areas are one-vs-rest, "
+        "averaged over classes without weights. Intervals cover "
+        f"{100 * interval.get('level', 0.95):g} % and come from "
+        f"{interval.get('n_resamples', 0):,} bootstrap resamples of the "
+        f"{count(interval.get('n_units') or 0, results.unit)}. Images were handled "
+        "with nilearn (Abraham et al., 2014)."
+    )
+
+
+_BASELINES = {
+    "linear_svm": "a linear support vector machine on window means",
+    "nuisance": "a decoder of nuisance variables alone",
+    "majority": "the majority class",
+}
+
+REFERENCES = (
+    (
+        "Abraham A, et al. (2014). Machine learning for neuroimaging with "
+        "scikit-learn. Frontiers in Neuroinformatics 8:14.",
+        "10.3389/fninf.2014.00014",
+    ),
+    (
+        "Gorgolewski KJ, et al. (2016). The brain imaging data structure, a format for "
+        "organizing and describing outputs of neuroimaging experiments. Scientific "
+        "Data 3:160044.",
+        "10.1038/sdata.2016.44",
+    ),
+    (
+        "Haufe S, et al. (2014). On the interpretation of weight vectors of linear "
+        "models in multivariate neuroimaging. NeuroImage 87:96–110.",
+        "10.1016/j.neuroimage.2013.10.067",
+    ),
+    (
+        "Jain S, Wallace BC (2019). Attention is not explanation. Proceedings of "
+        "NAACL-HLT 2019:3543–3556.",
+        "10.18653/v1/N19-1357",
+    ),
+    (
+        "Paszke A, et al. (2019). PyTorch: an imperative style, high-performance deep "
+        "learning library. Advances in Neural Information Processing Systems 32.",
+        "",
+    ),
+    (
+        "Pedregosa F, et al. (2011). Scikit-learn: machine learning in Python. Journal "
+        "of Machine Learning Research 12:2825–2830.",
+        "",
+    ),
+    (
+        "Varoquaux G (2018). Cross-validation failure: small sample sizes lead to "
+        "large error bars. NeuroImage 180:68–77.",
+        "10.1016/j.neuroimage.2017.06.061",
+    ),
+)
+"""What the report's own words refer to: text and DOI."""
+
+
+def _recordings(metrics: dict[str, Any]) -> str:
+    dataset = metrics["dataset"]
+    space = dataset.get("space") or ""
+    sizes = dataset.get("voxel_size_mm") or []
+    voxels = "×".join(f"{size:.3g}" for size in sizes)
+    if sizes and max(sizes) - min(sizes) < 0.01:
+        voxels = f"{sizes[0]:.3g}"
+    repetition = " or ".join(f"{t:g} s" for t in dataset.get("t_r") or [])
+    details = [
+        "scanner space" if space in ("", "scanner") else f"space {space}",
+        f"voxels of {voxels} mm" if voxels else "",
+        f"one volume every {repetition}" if repetition else "",
+    ]
+    return (
+        f"The data are {count(dataset['n_runs'], 'run')} of "
+        f"{count(dataset['n_subjects'], 'subject')} in {dataset['name']} "
+        f"({', '.join(filter(None, details))})."
+    )
+
+
+def _parameters(model: dict[str, Any]) -> str:
+    n = model.get("n_parameters")
+    return f" ({count(n, 'parameter')})" if n else ""
+
+
+def _interval(protocol: dict[str, Any]) -> str:
+    interval = protocol.get("interval") or {}
+    if not interval.get("n_resamples"):
+        return ""
+    unit = interval.get("unit", protocol.get("unit", "subject"))
+    return (
+        f"Intervals cover {100 * interval.get('level', 0.95):g} % and come from "
+        f"drawing the {count(interval.get('n_units') or 0, unit)} "
+        f"{interval['n_resamples']:,} times with replacement."
+    )
+
+
+def _sentence(text: str) -> str:
+    text = text.strip()
+    return f"{text[:1].upper()}{text[1:].rstrip('.')}." if text else ""
+
+
+def _setting(key: str, value: Any) -> str:
+    unit = ""
+    for suffix, name in _UNITS.items():
+        if key.endswith(suffix):
+            key, unit = key.removesuffix(suffix), f" {name}"
+    if key == "dummy_scans" and value == -1:
+        return "those found at the start of each run"
+    if isinstance(value, float):
+        value = f"{value:.3g}"
+    elif isinstance(value, list):
+        numbers = all(isinstance(item, int) for item in value)
+        value = ("×" if numbers else ", ").join(map(str, value)) or "none"
+    return f"{key.replace('_', ' ')} {value}{unit}"

@@ -1,0 +1,60 @@
+"""The report's sentences say what is true of the run at hand."""
+
+import dataclasses
+
+import pytest
+
+from boldformer.visualization import words
+from boldformer.visualization.results import load_results
+
+
+def _headings(results):
+    return " ".join(heading for heading, _ in words.limits(results))
+
+
+def test_limits_follow_the_run(fabricated):
+    cohort = load_results(fabricated())
+    assert "during a scan" in _headings(cohort)
+    assert "other people" not in _headings(cohort)
+    assert "intervals are exact" not in _headings(cohort)
+    alone = load_results(fabricated(n_subjects=1, n_runs=3, mode="causal"))
+    assert "other people" in _headings(alone)
+    assert "intervals are exact" in _headings(alone)
+    assert "during a scan" not in _headings(alone)
+    leaky = load_results(fabricated(leaky=True))
+    assert words.limits(leaky)[0][0] == "That the score means anything."
+
+
+def test_leaky_runs_are_not_said_to_be_apart(fabricated):
+    apart = " ".join(words.what_was_done(load_results(fabricated())))
+    assert "seen nothing of its person" in apart
+    leaky = " ".join(words.what_was_done(load_results(fabricated(leaky=True))))
+    assert "seen nothing" not in leaky
+    assert "NOT" in leaky
+
+
+def test_methods_state_what_a_reviewer_asks_for(fabricated):
+    text = words.methods(load_results(fabricated()))
+    for part in ("24 runs of 12 subjects", "transductive", "16 s", "5 s", "seed 0"):
+        assert part in text
+    assert "0.00781 Hz" in text
+    assert "1,000 bootstrap resamples of the 12 subjects" in text
+
+
+def test_unknown_steps_and_settings_are_still_shown(fabricated):
+    results = load_results(fabricated())
+    steps = [{"step": "smooth_more", "fwhm_mm": 6.0, "kinds": ["a", "b"]}]
+    preprocessing = {"mode": "causal", "steps": steps}
+    metrics = results.metrics | {"preprocessing": preprocessing}
+    results = dataclasses.replace(results, metrics=metrics)
+    (step,) = words.preprocessing_steps(results)
+    assert step["name"] == "smooth more"
+    assert step["settings"] == "fwhm 6 mm; kinds a, b"
+
+
+@pytest.mark.parametrize(
+    ("n", "noun", "expected"),
+    [(1, "run", "1 run"), (1200, "window", "1,200 windows"), (2, "class", "2 classes")],
+)
+def test_counts_agree_with_their_nouns(n, noun, expected):
+    assert words.count(n, noun) == expected
