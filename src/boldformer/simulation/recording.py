@@ -1,0 +1,124 @@
+"""One person, and one run of theirs, put together from all that a recording holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from boldformer.simulation.activation import draw_block_heights, draw_maps
+from boldformer.simulation.anatomy import Anatomy, Template, draw_anatomy
+from boldformer.simulation.confounds import confounds_table
+from boldformer.simulation.design import block_responses, draw_events, draw_hrf
+from boldformer.simulation.fields import Floats
+from boldformer.simulation.motion import (
+    SPIN_HISTORY_PERCENT,
+    draw_motion,
+    framewise_displacement_mm,
+    motion_images,
+)
+from boldformer.simulation.noise import draw_noise, draw_physiology
+from boldformer.simulation.spec import CohortSpec
+
+RUN_GAIN_SD = 0.01
+
+
+@dataclass(frozen=True)
+class Person:
+    """What stays the same in all runs of a person.
+
+    Attributes
+    ----------
+    anatomy : Anatomy
+        The person's brain.
+    maps : array, (n_conditions, x, y, z)
+        Planted activations in percent signal change at the plateau of a block.
+    hrf : array
+        Haemodynamic response.
+    """
+
+    anatomy: Anatomy
+    maps: Floats
+    hrf: np.ndarray
+
+
+@dataclass(frozen=True)
+class SimulatedRun:
+    """One run.
+
+    Attributes
+    ----------
+    data : array, (n_times, n_head)
+        Intensities in the voxels of the template's head mask.
+    events, confounds : DataFrame
+        The blocks, and what a preprocessing pipeline would have measured.
+    """
+
+    data: Floats
+    events: pd.DataFrame
+    confounds: pd.DataFrame
+
+
+def random_source(spec: CohortSpec, *key: int) -> np.random.Generator:
+    """Make the generator of a person ``(subject,)`` or a run ``(subject, run)``.
+
+    It depends on the seed and the key alone, so neither the order in which a cohort is
+    made nor its size changes anybody.
+    """
+    return np.random.default_rng(np.random.SeedSequence(spec.seed, spawn_key=key))
+
+
+def draw_person(spec: CohortSpec, template: Template, subject: int) -> Person:
+    """Draw subject number `subject`, from 1."""
+    rng = random_source(spec, subject)
+    anatomy = draw_anatomy(rng, template)
+    maps = draw_maps(rng, template, anatomy, spec.conditions)
+    maps *= np.float32(spec.effect_size)
+    return Person(anatomy, maps, draw_hrf(rng))
+
+
+def draw_run(
+    spec: CohortSpec, template: Template, person: Person, subject: int, run: int
+) -> SimulatedRun:
+    """Draw run number `run`, from 1, of a person."""
+    rng = random_source(spec, subject, run)
+    anatomy, head = person.anatomy, template.head
+    events = draw_events(rng, spec)
+    blocks = block_responses(events, person.hrf, spec)
+    courses = _condition_courses(rng, blocks, events, spec)
+    physiology = draw_physiology(rng, template, anatomy, spec)
+    motion = draw_motion(rng, spec, physiology.breathing, blocks.sum(axis=1))
+    moved_mm = np.nan_to_num(framewise_displacement_mm(motion))
+
+    percent = draw_noise(rng, template, anatomy, spec)
+    shared = np.hstack([courses, physiology.series, -moved_mm[:, None]])
+    maps = np.concatenate(
+        [
+            person.maps[:, head],
+            physiology.maps[:, head],
+            np.full((1, int(head.sum())), SPIN_HISTORY_PERCENT),
+        ]
+    )
+    percent += shared.astype(np.float32) @ maps.astype(np.float32)
+
+    baseline = anatomy.baseline * np.float32(np.exp(rng.normal(0.0, RUN_GAIN_SD)))
+    data = percent
+    data /= 100.0
+    data += 1.0
+    data *= baseline[head]
+    data += motion.astype(np.float32) @ motion_images(baseline, template)
+    confounds = confounds_table(data, motion, template, anatomy, spec.t_r)
+    return SimulatedRun(data, events, confounds)
+
+
+def _condition_courses(
+    rng: np.random.Generator, blocks: Floats, events: pd.DataFrame, spec: CohortSpec
+) -> Floats:
+    """Add the blocks of each condition, unequally answered: (n_times, n_conditions)."""
+    trial_types = events["trial_type"].tolist()
+    heights = draw_block_heights(rng, trial_types, spec.conditions)
+    belongs = np.array(
+        [[kind == name for name in spec.conditions] for kind in trial_types]
+    )
+    return (blocks * heights) @ belongs
