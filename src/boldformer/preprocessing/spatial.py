@@ -17,9 +17,9 @@ def pad_or_crop(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Crop or zero-pad the last three axes about the centre of the grid.
 
-    Along an axis of length n brought to length m, ``(n - m) // 2`` voxels are cut from
-    the start (a negative number is padding), so that the same world position keeps
-    its value under the returned affine.
+    Along an axis of length n brought to length m, half of ``|n - m|``, rounded down, is
+    cut from the start or put there; the returned affine keeps every value at its
+    position in the world. Cropping undoes padding.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def pad_or_crop(
         )
     old = np.array(volumes.shape[-3:])
     new = np.array(shape)
-    start = (old - new) // 2
+    start = np.trunc((old - new) / 2).astype(int)
     inside_old = tuple(
         slice(max(s, 0), min(s + m, n)) for s, m, n in zip(start, new, old, strict=True)
     )

@@ -1,0 +1,477 @@
+"""The command line: one command a verb, no logic of its own."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import click
+import typer
+
+from boldformer import __version__, config
+from boldformer.errors import BoldFormerError, InputError
+
+app = typer.Typer(
+    help="Decode task state from functional MRI: BIDS in; an honest accuracy, brain "
+    "maps, a report and a shareable model out.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    # BIDS-Apps spell options with underscores; both spellings are one option.
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "token_normalize_func": lambda token: (
+            token.replace("_", "-") if token.startswith("--") else token
+        ),
+    },
+)
+
+
+def main() -> None:
+    """Run the command line; every expected failure is one line and an exit code."""
+    sys.exit(run_command(sys.argv[1:]))
+
+
+def run_command(arguments: list[str]) -> int:
+    """Run one command and return its exit code.
+
+    0 for success, 2 for input that cannot be used, 3 for a leak, 130 when interrupted.
+    """
+    try:
+        result = app(args=arguments, prog_name="boldformer", standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except BoldFormerError as error:
+        return _fail(str(error), error.exit_code)
+    except click.exceptions.Exit as done:
+        return done.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        return _fail(
+            "interrupted; the same command goes on where this one stopped", 130
+        )
+    except OSError as error:
+        return _fail(_os_error_line(error), 2)
+
+
+def _fail(line: str, code: int) -> int:
+    typer.echo(f"boldformer: {line}", err=True)
+    return code
+
+
+def _os_error_line(error: OSError) -> str:
+    where = f" ({error.filename})" if error.filename else ""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return f"no space left to write{where}; free some and run the command again"
+    return f"{error.strerror or error}{where}"
+
+
+# --- options that several commands share -------------------------------------------
+
+DataDir = Annotated[Path, typer.Argument(metavar="BIDS_DIR", help="BIDS dataset.")]
+OutDir = Annotated[Path, typer.Argument(metavar="OUT", help="Output folder.")]
+Jobs = Annotated[
+    int, typer.Option("--n-jobs", help="Runs prepared at once; 0 takes every core.")
+]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace what OUT holds from another run.")
+]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress.")]
+
+
+def _option(*names: str, help: str, **more: Any) -> Any:
+    return typer.Option(*names, help=help, show_default=False, **more)
+
+
+Participants = Annotated[
+    list[str] | None,
+    _option(
+        "--participant-label", help="Subjects, without sub-; repeat or use commas."
+    ),
+]
+Tasks = Annotated[list[str] | None, _option("--task", help="Tasks, without task-.")]
+Sessions = Annotated[list[str] | None, _option("--session-label", help="Sessions.")]
+Space = Annotated[str | None, _option("--space", help="Space of the recordings.")]
+Acquisition = Annotated[str | None, _option("--acquisition", help="acq- entity.")]
+Derivatives = Annotated[
+    Path | None,
+    _option("--derivatives", help="Preprocessed recordings lying elsewhere."),
+]
+Raw = Annotated[bool | None, _option("--raw", help="Ignore derivatives.")]
+VolumeShape = Annotated[
+    tuple[int, int, int] | None,
+    _option("--volume-shape", help="Crop or zero-pad volumes to X Y Z."),
+]
+DummyScans = Annotated[
+    int | None,
+    _option("--dummy-scans", help="Volumes dropped at the start; default: detected."),
+]
+HighPass = Annotated[
+    float | None, _option("--high-pass", help="Cut-off in Hz; 0 for none. [1/128]")
+]
+Confounds = Annotated[
+    str | None,
+    _option("--confounds", help="fMRIPrep groups, or none. [motion,wm_csf]"),
+]
+
+
+@app.command()
+def run(
+    bids_dir: Annotated[
+        Path | None, typer.Argument(metavar="[BIDS_DIR]", help="BIDS dataset.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Argument(metavar="[OUT]", help="Output folder.")
+    ] = None,
+    level: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[participant|group]",
+            help="Decode within each subject, or across subjects. [across, if several]",
+        ),
+    ] = None,
+    participant_label: Participants = None,
+    task: Tasks = None,
+    session_label: Sessions = None,
+    space: Space = None,
+    acquisition: Acquisition = None,
+    derivatives: Derivatives = None,
+    raw: Raw = None,
+    labels: Annotated[
+        list[str] | None, _option("--labels", help="Event types to decode. [all]")
+    ] = None,
+    volume_shape: VolumeShape = None,
+    dummy_scans: DummyScans = None,
+    high_pass: HighPass = None,
+    confounds: Confounds = None,
+    no_centre: Annotated[
+        bool,
+        _option("--no-centre", help="Keep run means (shows what centring is worth)."),
+    ] = False,
+    delay: Annotated[
+        float | None, _option("--delay", help="Haemodynamic delay in seconds. [5]")
+    ] = None,
+    length: Annotated[
+        float | None,
+        _option("--length", help="Window in seconds. [median event duration]"),
+    ] = None,
+    model: Annotated[
+        str | None, _option("--model", help="Model to decode with. [hybrid]")
+    ] = None,
+    model_parameter: Annotated[
+        list[str] | None,
+        _option("--model-parameter", help="KEY=VALUE of the model; repeat."),
+    ] = None,
+    epochs: Annotated[
+        int | None, _option("--epochs", help="Epochs at the most.")
+    ] = None,
+    batch_size: Annotated[
+        int | None, _option("--batch-size", help="Windows in a step.")
+    ] = None,
+    learning_rate: Annotated[
+        float | None, _option("--learning-rate", help="Peak learning rate.")
+    ] = None,
+    device: Annotated[
+        str | None, _option("--device", help="auto, cpu or cuda. [auto]")
+    ] = None,
+    folds: Annotated[int | None, _option("--folds", help="Number of folds.")] = None,
+    seed: Annotated[
+        int | None, _option("--seed", help="Of folds, weights, order. [0]")
+    ] = None,
+    n_resamples: Annotated[
+        int | None, _option("--n-resamples", help="Bootstrap resamples. [1000]")
+    ] = None,
+    allow_leakage: Annotated[
+        bool | None,
+        _option(
+            "--allow-leakage", help="Go on after a leak; numbers are marked LEAKY."
+        ),
+    ] = None,
+    config_file: Annotated[
+        Path | None,
+        _option("--config", help="run.toml of another run; options override it."),
+    ] = None,
+    n_jobs: Jobs = 0,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+) -> None:
+    """Decode a BIDS dataset: prepare, cross-validate, explain, report.
+
+    An interrupted run goes on where it stopped when the command is given again.
+    """
+    settings = _run_config(locals())
+    if not settings.data.path or (out is None):
+        raise InputError(
+            "BIDS_DIR and OUT are needed", fix="boldformer run BIDS_DIR OUT"
+        )
+    from boldformer.workflow import run_decoding
+
+    _log(quiet)
+    report = run_decoding(
+        settings,
+        out,
+        n_jobs=_n_jobs(n_jobs),
+        overwrite=overwrite,
+        progress=not quiet,
+    )
+    typer.echo(str(report))
+
+
+def _run_config(options: dict[str, Any]) -> config.RunConfig:
+    """Lay the options that were given over the configuration file or the defaults."""
+    base = config.RunConfig()
+    if options["config_file"] is not None:
+        base = config.load(options["config_file"])
+    units = {"participant": "run", "group": "subject", None: None}
+    if options["level"] not in units:
+        raise InputError(
+            "unknown level", wanted="participant or group", received=options["level"]
+        )
+    no_centre = {"centre": False, "normalise": "none", "detrend_order": -1}
+    no_centre |= {"high_pass_hz": 0.0, "confounds": ()}
+    preprocessing = {
+        **_preprocessing_options(options),
+        **(no_centre if options["no_centre"] else {}),
+    }
+    return replace(
+        base,
+        data=_over(base.data, _data_options(options)),
+        preprocessing=_over(base.preprocessing, preprocessing),
+        window=_over(
+            base.window, {"delay_s": options["delay"], "length_s": options["length"]}
+        ),
+        model=_over(
+            base.model,
+            {
+                "name": options["model"],
+                "parameters": _key_values(options["model_parameter"]),
+            },
+        ),
+        training=_over(
+            base.training,
+            {
+                "max_epochs": options["epochs"],
+                "batch_size": options["batch_size"],
+                "learning_rate": options["learning_rate"],
+                "device": options["device"],
+                "seed": options["seed"],
+            },
+        ),
+        evaluation=_over(
+            base.evaluation,
+            {
+                "folds": options["folds"],
+                "unit": units[options["level"]],
+                "n_resamples": options["n_resamples"],
+                "seed": options["seed"],
+                "allow_leakage": options["allow_leakage"],
+            },
+        ),
+    )
+
+
+def _data_options(options: dict[str, Any]) -> dict[str, Any]:
+    path, derivatives = options["bids_dir"], options["derivatives"]
+    return {
+        "path": str(path.resolve()) if path else None,
+        "derivatives": str(derivatives.resolve()) if derivatives else None,
+        "participants": _listed(options["participant_label"]),
+        "tasks": _listed(options["task"]),
+        "sessions": _listed(options["session_label"]),
+        "space": options["space"],
+        "acquisition": options["acquisition"],
+        "raw": options["raw"],
+        "labels": _listed(options.get("labels")),
+    }
+
+
+def _preprocessing_options(options: dict[str, Any]) -> dict[str, Any]:
+    confounds = options["confounds"]
+    groups = None if confounds is None else _listed([confounds])
+    return {
+        "volume_shape": options["volume_shape"] or None,
+        "dummy_scans": options["dummy_scans"],
+        "high_pass_hz": options["high_pass"],
+        "confounds": () if confounds == "none" else groups,
+    }
+
+
+def _over(base: Any, given: dict[str, Any]) -> Any:
+    return replace(base, **{k: v for k, v in given.items() if v is not None})
+
+
+def _listed(values: list[str] | None) -> tuple[str, ...] | None:
+    if not values:
+        return None
+    parts = [part.strip() for value in values for part in value.split(",")]
+    return tuple(part for part in parts if part)
+
+
+def _key_values(pairs: list[str] | None) -> dict[str, Any] | None:
+    """Read KEY=VALUE pairs, the values as TOML (``drop_prob=0.2``), else as text."""
+    if not pairs:
+        return None
+    values: dict[str, Any] = {}
+    for pair in pairs:
+        key, separator, text = pair.partition("=")
+        if not separator or not key:
+            raise InputError(
+                "unusable model parameter", wanted="KEY=VALUE", received=pair
+            )
+        values[key] = config.parse_value(text)
+    return values
+
+
+@app.command()
+def prepare(
+    bids_dir: DataDir,
+    store: Annotated[Path, typer.Argument(metavar="STORE", help="Store folder.")],
+    participant_label: Participants = None,
+    task: Tasks = None,
+    session_label: Sessions = None,
+    space: Space = None,
+    acquisition: Acquisition = None,
+    derivatives: Derivatives = None,
+    raw: Raw = None,
+    volume_shape: VolumeShape = None,
+    dummy_scans: DummyScans = None,
+    high_pass: HighPass = None,
+    confounds: Confounds = None,
+    n_jobs: Jobs = 0,
+    quiet: Quiet = False,
+) -> int:
+    """Clean recordings and store them masked and compressed, for fast windows.
+
+    Exit code 1 says that some runs were set aside; they are listed.
+    """
+    options = locals()
+    from boldformer.workflow import prepare_dataset
+
+    _log(quiet)
+    base = config.RunConfig()
+    summary, set_aside = prepare_dataset(
+        _over(base.data, _data_options(options)),
+        _over(base.preprocessing, _preprocessing_options(options)),
+        store,
+        n_jobs=_n_jobs(n_jobs),
+        progress=not quiet,
+    )
+    typer.echo(summary)
+    for what, reason in set_aside:
+        typer.echo(f"set aside: {what}: {reason}", err=True)
+    return 1 if set_aside else 0
+
+
+@app.command()
+def simulate(
+    out: OutDir,
+    subjects: Annotated[int, typer.Option(help="Number of subjects.")] = 16,
+    runs: Annotated[int, typer.Option(help="Runs a subject.")] = 2,
+    volumes: Annotated[int, typer.Option(help="Volumes a run.")] = 232,
+    t_r: Annotated[float, typer.Option("--tr", help="Repetition time, s.")] = 2.0,
+    voxel_size: Annotated[float, typer.Option(help="Voxel edge, mm.")] = 4.0,
+    volume_shape: VolumeShape = None,
+    effect_size: Annotated[
+        float, typer.Option(help="Times the calibrated response; 0 plants nothing.")
+    ] = 1.0,
+    seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
+    n_jobs: Jobs = 0,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write a simulated cohort, with its planted truth, as a BIDS dataset."""
+    from boldformer.simulation import CohortSpec, simulate_cohort
+
+    spec = CohortSpec(
+        subjects=subjects,
+        runs=runs,
+        seed=seed,
+        t_r=t_r,
+        n_volumes=volumes,
+        voxel_size_mm=voxel_size,
+        volume_shape=volume_shape or (),
+        effect_size=effect_size,
+    )
+    path = simulate_cohort(
+        out, spec, n_jobs=_n_jobs(n_jobs), progress=not quiet, overwrite=overwrite
+    )
+    typer.echo(str(path))
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Argument(metavar="[OUT]", help="Output folder.")] = Path(
+        "demo"
+    ),
+    n_jobs: Jobs = 0,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+) -> None:
+    """Simulate a small cohort, decode it and write its report: minutes on two cores."""
+    from boldformer.workflow import run_demo
+
+    _log(quiet)
+    report = run_demo(
+        out, n_jobs=_n_jobs(n_jobs), overwrite=overwrite, progress=not quiet
+    )
+    typer.echo(str(report))
+
+
+@app.command()
+def report(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of a run.")],
+) -> None:
+    """Build the figures and the report of a finished run again."""
+    from boldformer.visualization import build_report
+
+    typer.echo(str(build_report(out)))
+
+
+@app.command()
+def info() -> None:
+    """Print versions, devices and what is installed, for bug reports."""
+    from boldformer.workflow import describe_system
+
+    typer.echo(describe_system())
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"boldformer {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    pass
+
+
+def _n_jobs(asked: int) -> int:
+    return asked if asked > 0 else (os.cpu_count() or 1)
+
+
+def _log(quiet: bool) -> None:
+    logging.basicConfig(
+        level=logging.WARNING if quiet else logging.INFO,
+        format="%(message)s",
+        force=True,
+    )
+    keep_quiet: Callable[[str], Any] = logging.getLogger
+    for name in ("lightning", "lightning.pytorch", "lightning.fabric", "nilearn"):
+        keep_quiet(name).setLevel(logging.ERROR)
+
+
+if __name__ == "__main__":
+    main()

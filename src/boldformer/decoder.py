@@ -1,0 +1,483 @@
+"""The decoder: a scikit-learn classifier of recordings, windows or arrays."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.metrics import accuracy_score
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from boldformer import config as settings
+from boldformer.config import (
+    ModelConfig,
+    PreprocessingConfig,
+    TrainingConfig,
+    WindowConfig,
+)
+from boldformer.data.atomic import atomic_path, write_json, write_text
+from boldformer.data.prepare import prepare
+from boldformer.data.recording import Dataset, Recording
+from boldformer.data.store import Grid, one_grid
+from boldformer.data.windows import (
+    WindowSet,
+    choose_labels,
+    make_table,
+    window_length,
+)
+from boldformer.errors import InputError, MismatchError
+from boldformer.interpretation.maps import class_maps, methods_for, to_image
+from boldformer.models.base import DecoderModel
+from boldformer.preprocessing.pipeline import Pipeline, pipeline_from_config
+from boldformer.training.estimate import estimate, probabilities
+from boldformer.training.source import ArrayWindows
+from boldformer.training.weights import load_model, save_model
+
+FORMAT = "boldformer-decoder"
+VERSION = 1
+
+
+class Decoder(ClassifierMixin, BaseEstimator):
+    """Decode task state from BOLD windows.
+
+    Parameters
+    ----------
+    model : str
+        Name of a model: ``"hybrid"``, ``"cnn3d"``, ``"transformer"``, ``"linear"``.
+    model_parameters : dict, optional
+        Keyword arguments of the model.
+    labels : sequence of str
+        Event types to decode; all that occur by default. Used with datasets only.
+    preprocessing : PreprocessingConfig, optional
+        How recordings are cleaned.
+    window : WindowConfig, optional
+        Which frames stand for an event.
+    training : TrainingConfig, optional
+        How a network is trained.
+    store : path, optional
+        Folder that keeps prepared runs between calls; a temporary one by default.
+    n_jobs : int
+        Runs prepared at once.
+    progress : bool
+        Show progress bars.
+
+    Attributes
+    ----------
+    classes_ : ndarray, shape (n_classes,)
+        Labels in the order of the probability columns.
+    model_ : DecoderModel
+        The fitted torch module.
+    history_ : DataFrame
+        One row an epoch.
+
+    Examples
+    --------
+    >>> from boldformer import Decoder, open_dataset
+    >>> dataset = open_dataset("my-dataset")  # doctest: +SKIP
+    >>> decoder = Decoder("hybrid").fit(dataset.subjects("train"))  # doctest: +SKIP
+    >>> decoder.score(dataset.subjects("test"))  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        model: str = "hybrid",
+        *,
+        model_parameters: dict[str, Any] | None = None,
+        labels: Sequence[str] = (),
+        preprocessing: PreprocessingConfig | None = None,
+        window: WindowConfig | None = None,
+        training: TrainingConfig | None = None,
+        store: str | Path | None = None,
+        n_jobs: int = 1,
+        progress: bool = False,
+    ) -> None:
+        self.model = model
+        self.model_parameters = model_parameters
+        self.labels = labels
+        self.preprocessing = preprocessing
+        self.window = window
+        self.training = training
+        self.store = store
+        self.n_jobs = n_jobs
+        self.progress = progress
+
+    # --- fitting --------------------------------------------------------------
+
+    def fit(self, X: Any, y: Any = None, groups: Any = None) -> Self:
+        """Fit the decoder.
+
+        Parameters
+        ----------
+        X : Dataset, WindowSet or ndarray
+            Recordings with their events; prepared windows; or an array of shape
+            (n_windows, n_times, x, y, z), (n_windows, x, y, z) or
+            (n_windows, n_features).
+        y : array-like, shape (n_windows,), optional
+            Labels; those of the windows where `X` brings its own.
+        groups : array-like, shape (n_windows,), optional
+            What early stopping must keep together. Subjects of a dataset by default
+            (runs within one); with arrays and no groups there is no early stopping.
+
+        Returns
+        -------
+        Decoder
+            Itself.
+        """
+        training = self.training or TrainingConfig()
+        if isinstance(X, Dataset):
+            X = self._first_windows(X)
+        if isinstance(X, WindowSet):
+            self._remember_source(X)
+            y = X.labels.astype(str) if y is None else np.asarray(y)
+            groups = X.groups if groups is None else groups
+            windows: Any = X
+        else:
+            windows, y = self._first_arrays(X, y)
+        self.classes_, targets = np.unique(y, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise InputError(
+                "a classifier needs more than one class",
+                wanted="two or more classes",
+                received=f"{len(self.classes_)} class",
+            )
+        if groups is None:
+            groups = np.zeros(len(targets), dtype=str)
+        model, result = estimate(
+            ModelConfig(self.model, dict(self.model_parameters or {})),
+            training,
+            windows,
+            targets,
+            np.asarray(groups).astype(str),
+            n_outputs=len(self.classes_),
+            t_r=self.t_r_,
+            progress=self.progress,
+        )
+        return self._adopt(model, training, result.history)
+
+    def _adopt(
+        self, model: DecoderModel, training: TrainingConfig, history: pd.DataFrame
+    ) -> Self:
+        self.model_, self.training_, self.history_ = model, training, history
+        return self
+
+    @classmethod
+    def from_model(
+        cls,
+        model: DecoderModel,
+        name: str,
+        windows: WindowSet,
+        classes: Sequence[str],
+        *,
+        window: WindowConfig,
+        training: TrainingConfig,
+        history: pd.DataFrame,
+    ) -> Decoder:
+        """Wrap a model that was fitted elsewhere to prepared windows.
+
+        Parameters
+        ----------
+        model : DecoderModel
+            Fitted model.
+        name : str
+            Its name in the registry.
+        windows : WindowSet
+            Windows it was fitted to.
+        classes : sequence of str
+            Labels in the order of its outputs.
+        window, training : WindowConfig, TrainingConfig
+            Settings it was fitted under.
+        history : DataFrame
+            One row an epoch.
+        """
+        decoder = cls(name, window=window, training=training)
+        decoder.classes_ = np.array(classes)
+        decoder._remember_source(windows)
+        return decoder._adopt(model, training, history)
+
+    def _first_windows(self, dataset: Dataset) -> WindowSet:
+        labels = choose_labels(dataset, self.labels)
+        config = self.window or WindowConfig()
+        length_s = window_length(dataset, labels, config)
+        self.window_ = WindowConfig(config.delay_s, length_s)
+        self.pipeline_ = pipeline_from_config(
+            self.preprocessing or PreprocessingConfig()
+        )
+        return self._read(dataset, labels)
+
+    def _read(
+        self, dataset: Dataset, labels: Sequence[str], mask: np.ndarray | None = None
+    ) -> WindowSet:
+        """Prepare a dataset under the decoder's pipeline and list its windows."""
+        runs, _ = prepare(
+            dataset,
+            self._store_folder(),
+            self.pipeline_,
+            n_jobs=self.n_jobs,
+            progress=self.progress,
+        )
+        same, _ = one_grid(list(runs.values()))
+        runs = {run.name: run for run in same}
+        if mask is not None:
+            self._check_grid(same[0].grid)
+        table, _ = make_table(dataset, runs, labels, self.window_)
+        return WindowSet(table, runs, mask)
+
+    def _store_folder(self) -> Path:
+        if self.store is not None:
+            return Path(self.store)
+        if not hasattr(self, "_temporary"):
+            self._temporary = tempfile.TemporaryDirectory(prefix="boldformer-")
+        return Path(self._temporary.name)
+
+    def _remember_source(self, windows: WindowSet) -> None:
+        self.pipeline_ = Pipeline(tuple(windows.pipeline))
+        self.grid_, self.box_ = windows.grid, windows.box
+        self.grid_mask_ = windows.grid_mask
+        self.t_r_ = windows.t_r
+        if not hasattr(self, "window_"):
+            length_s = windows.shape[1] * windows.t_r
+            delay_s = (self.window or WindowConfig()).delay_s
+            self.window_ = WindowConfig(delay_s, length_s)
+
+    def _first_arrays(self, X: Any, y: Any) -> tuple[ArrayWindows, np.ndarray]:
+        X, y = validate_data(self, X, y, allow_nd=True, dtype=np.float32)
+        check_classification_targets(y)
+        self.t_r_ = 1.0
+        return _array_windows(X), y
+
+    # --- predicting -----------------------------------------------------------
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Class probabilities.
+
+        Parameters
+        ----------
+        X : Dataset, Recording, WindowSet or ndarray
+            As in `fit`; a single recording gives one row for each of its events.
+
+        Returns
+        -------
+        ndarray, shape (n_windows, n_classes)
+
+        Raises
+        ------
+        MismatchError
+            When windows were prepared otherwise than those the decoder was fitted to,
+            or lie on another grid.
+        """
+        check_is_fitted(self)
+        return probabilities(self.model_, self._windows(X), self.training_, self.t_r_)
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Most probable label of each window, (n_windows,)."""
+        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
+        """Accuracy; labels are those of the windows where `X` brings its own."""
+        check_is_fitted(self)
+        windows = self._windows(X)
+        if y is None:
+            if not isinstance(windows, WindowSet):
+                raise InputError("an array has no labels of its own", fix="pass y")
+            y = windows.labels.astype(str)
+        predicted = probabilities(self.model_, windows, self.training_, self.t_r_)
+        labels = self.classes_[predicted.argmax(axis=1)]
+        return float(accuracy_score(y, labels, sample_weight=sample_weight))
+
+    def explain(self, X: Any, method: str = "attention") -> dict[str, nib.Nifti1Image]:
+        """Map where the decoder looks, one image a label.
+
+        Parameters
+        ----------
+        X : Dataset, Recording or WindowSet
+            Recordings to explain; best ones it was not fitted to.
+        method : {"attention", "saliency"}
+            See `boldformer.interpretation.maps.class_maps`.
+
+        Returns
+        -------
+        dict of str to Nifti1Image
+            In the grid of the recordings, for the labels that occur in `X`.
+        """
+        check_is_fitted(self, "grid_")
+        windows = self._windows(X)
+        if not isinstance(windows, WindowSet):
+            raise InputError(
+                "an array has no place in the brain", fix="pass recordings"
+            )
+        column = {label: i for i, label in enumerate(self.classes_.tolist())}
+        targets = np.array([column[label] for label in windows.labels])
+        times_s = np.arange(windows.shape[1]) * self.t_r_
+        sums, counts = class_maps(
+            self.model_, windows, targets, method, times_s=times_s
+        )
+        return {
+            str(label): to_image(total / n, windows.grid, windows.box, windows.mask)
+            for label, total, n in zip(self.classes_, sums, counts, strict=True)
+            if n
+        }
+
+    def _windows(self, X: Any) -> WindowSet | ArrayWindows:
+        if isinstance(X, Recording):
+            X = Dataset(X.name, X.bold.parent, (X,))
+        if isinstance(X, (Dataset, WindowSet)):
+            check_is_fitted(self, "grid_", msg="This %(name)s was fitted to arrays.")
+        if isinstance(X, Dataset):
+            return self._read(X, self.classes_.tolist(), self.grid_mask_)
+        if isinstance(X, WindowSet):
+            self._check_prepared(X)
+            return WindowSet(X.table, X.runs, self.grid_mask_)
+        X = validate_data(self, X, reset=False, allow_nd=True, dtype=np.float32)
+        return _array_windows(X)
+
+    def _check_prepared(self, windows: WindowSet) -> None:
+        if windows.pipeline_hash != self.pipeline_.hash:
+            raise MismatchError(
+                "these windows were prepared otherwise than the decoder's",
+                wanted=f"pipeline {self.pipeline_.hash}",
+                received=f"pipeline {windows.pipeline_hash}",
+                fix="prepare them with the decoder's own settings",
+            )
+        self._check_grid(windows.grid)
+
+    def _check_grid(self, grid: Grid) -> None:
+        if not grid.agrees_with(self.grid_):
+            raise MismatchError(
+                "the recordings do not lie on the decoder's grid",
+                wanted=f"shape {self.grid_.shape} in {self.grid_.space or 'its space'}",
+                received=f"shape {grid.shape} in {grid.space or 'another space'}",
+                fix="resample them to it",
+            )
+
+    # --- saving ---------------------------------------------------------------
+
+    def save(self, folder: str | Path, card: str = "") -> Path:
+        """Write the decoder as safetensors and JSON.
+
+        Parameters
+        ----------
+        folder : path
+            New folder; an existing one is replaced once the new one is complete.
+        card : str
+            Markdown for its ``README.md``.
+
+        Returns
+        -------
+        Path
+            The folder.
+        """
+        check_is_fitted(self)
+        folder = Path(folder)
+        with atomic_path(folder) as temporary:
+            temporary.mkdir()
+            save_model(self.model_, self.model, temporary)
+            write_json(temporary / "decoder.json", self._record())
+            if hasattr(self, "grid_"):
+                image = nib.Nifti1Image(
+                    self.grid_mask_.astype(np.uint8), self.grid_.matrix
+                )
+                nib.save(image, temporary / "mask.nii.gz")
+            write_text(temporary / "README.md", card or self._card())
+        return folder
+
+    def _record(self) -> dict[str, Any]:
+        record: dict[str, Any] = {
+            "format": FORMAT,
+            "version": VERSION,
+            "classes": self.classes_.tolist(),
+            "t_r": self.t_r_,
+            "model": self.model,
+            "model_parameters": dict(self.model_parameters or {}),
+            "training": settings.to_dict(self.training_),
+        }
+        if hasattr(self, "grid_"):
+            record |= {
+                "window": settings.to_dict(self.window_),
+                "pipeline": [dict(step) for step in self.pipeline_.steps],
+                "pipeline_hash": self.pipeline_.hash,
+                "space": self.grid_.space,
+            }
+        else:
+            record["n_features_in"] = int(self.n_features_in_)
+        return record
+
+    def _card(self) -> str:
+        classes = ", ".join(map(str, self.classes_))
+        return (
+            f"# BoldFormer decoder\n\nModel `{self.model}`; classes: {classes}.\n\n"
+            "`Decoder.load` reads this folder; it prepares recordings as the model's "
+            "own were prepared and refuses others.\n"
+        )
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Decoder:
+        """Read a decoder that `save` wrote.
+
+        Raises
+        ------
+        InputError
+            When the folder holds no decoder this version can read.
+        """
+        folder = Path(folder)
+        record = _read_record(folder)
+        decoder = cls(record["model"], model_parameters=record["model_parameters"])
+        decoder.classes_ = np.array(record["classes"])
+        decoder.t_r_ = record["t_r"]
+        decoder.training_ = settings.from_dict(TrainingConfig, record["training"])
+        decoder.training = decoder.training_
+        decoder.model_ = load_model(folder)
+        if "pipeline" not in record:
+            decoder.n_features_in_ = record["n_features_in"]
+            return decoder
+        decoder.pipeline_ = Pipeline(tuple(record["pipeline"]))
+        decoder.window_ = settings.from_dict(WindowConfig, record["window"])
+        image = nib.load(folder / "mask.nii.gz")
+        mask = np.asanyarray(image.dataobj) > 0
+        decoder.grid_mask_ = mask
+        decoder.grid_ = Grid.from_arrays(mask.shape, image.affine, record["space"])
+        return decoder
+
+    def methods(self) -> list[str]:
+        """Names of the methods `explain` has for this model."""
+        check_is_fitted(self)
+        return methods_for(self.model_)
+
+
+def _array_windows(X: np.ndarray) -> ArrayWindows:
+    """View an array of windows, volumes or features as (n, n_times, x, y, z)."""
+    shapes = {2: (X.shape[0], 1, X.shape[-1], 1, 1), 4: (len(X), 1, *X.shape[1:])}
+    if X.ndim == 5:
+        return ArrayWindows(X)
+    if X.ndim not in shapes:
+        raise InputError(
+            "unusable array of windows",
+            wanted="(n, n_times, x, y, z), (n, x, y, z) or (n, n_features)",
+            received=f"{X.ndim} dimensions",
+        )
+    return ArrayWindows(X.reshape(shapes[X.ndim]))
+
+
+def _read_record(folder: Path) -> dict[str, Any]:
+    try:
+        record = json.loads((folder / "decoder.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{folder} holds no decoder",
+            wanted="a folder that Decoder.save wrote",
+            received=str(error),
+        ) from None
+    if record.get("format") != FORMAT or record.get("version") != VERSION:
+        raise InputError(
+            f"{folder} was written by another version",
+            wanted=f"{FORMAT} {VERSION}",
+            received=f"{record.get('format')} {record.get('version')}",
+        )
+    return record

@@ -1,0 +1,85 @@
+"""What cross-validation found, gathered fold by fold."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from boldformer.data.splits import Splits
+from boldformer.evaluation.baselines import OutOfFold
+from boldformer.evaluation.cross_validation import FoldOutcome
+from boldformer.interpretation.maps import class_maps, methods_for
+from boldformer.workflow.cohort import Cohort
+
+
+class Results:
+    """Out-of-fold predictions, histories and maps of the decoder.
+
+    Parameters
+    ----------
+    cohort : Cohort
+        What is decoded.
+    splits : Splits
+        Folds.
+    """
+
+    def __init__(self, cohort: Cohort, splits: Splits) -> None:
+        self.cohort, self.splits = cohort, splits
+        n_windows, n_classes = len(cohort.windows), len(cohort.labels)
+        self.probabilities = np.full((n_windows, n_classes), np.nan)
+        self.fold_of = np.full(n_windows, -1)
+        self.records: list[dict[str, Any]] = []
+        self._histories: list[pd.DataFrame] = []
+        self._maps: dict[str, list[np.ndarray]] = {}
+
+    def add(self, outcome: FoldOutcome) -> None:
+        """Take in a finished fold, and map what its model looks at in its test set."""
+        fold = outcome.fold
+        test = self.cohort.windows[fold.test]
+        targets = self.cohort.targets[fold.test]
+        self.probabilities[fold.test] = outcome.probabilities
+        self.fold_of[fold.test] = fold.index
+        by = "subject" if self.splits.unit == "subject" else "recording"
+        self.records.append(
+            {
+                **asdict(outcome.record),
+                "test_groups": sorted(set(test.table[by])),
+                "n_train": len(fold.train),
+                "n_test": len(fold.test),
+            }
+        )
+        history = outcome.history.copy()
+        history.insert(0, "fold", fold.index)
+        self._histories.append(history)
+        times_s = np.arange(test.shape[1]) * test.t_r
+        for method in methods_for(outcome.model):
+            sums, counts = class_maps(
+                outcome.model, test, targets, method, times_s=times_s
+            )
+            total = self._maps.setdefault(
+                method, [np.zeros_like(sums), np.zeros_like(counts)]
+            )
+            total[0] += sums
+            total[1] += counts
+
+    @property
+    def history(self) -> pd.DataFrame:
+        """One row an epoch of each fold."""
+        filled = [history for history in self._histories if len(history)]
+        return pd.concat(filled) if filled else self._histories[0]
+
+    @property
+    def maps(self) -> dict[str, dict[int, np.ndarray]]:
+        """Method → class → mean map over held-out windows, (x, y, z) of the box."""
+        return {
+            method: {i: sums[i] / n for i, n in enumerate(counts) if n}
+            for method, (sums, counts) in self._maps.items()
+        }
+
+    def out_of_fold(self) -> OutOfFold:
+        """Predictions in the form that baselines have."""
+        accuracies = tuple(record["training_accuracy"] for record in self.records)
+        return OutOfFold(self.probabilities, accuracies)

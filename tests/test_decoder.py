@@ -1,0 +1,152 @@
+"""The decoder as a scikit-learn classifier, on recordings and on arrays."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV, GroupKFold
+
+from boldformer import Decoder, open_dataset
+from boldformer.config import PreprocessingConfig, TrainingConfig
+from boldformer.errors import InputError, MismatchError
+
+MakeBids = Callable[..., Path]
+QUICK = TrainingConfig(max_epochs=3, batch_size=8)
+
+
+def arrays(n: int = 40, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    y = np.tile(["a", "b"], n // 2)
+    X = rng.standard_normal((n, 3, 6, 6, 6)).astype(np.float32)
+    X[y == "a", :, :3] += 0.5
+    return X, y, np.repeat(np.arange(4), n // 4)
+
+
+@pytest.mark.parametrize("model", ["linear", "hybrid"])
+def test_recordings_of_new_subjects_are_decoded(
+    model: str, make_bids: MakeBids
+) -> None:
+    dataset = open_dataset(make_bids(subjects=5, runs=2, preprocessed=True))
+    decoder = Decoder(model, training=QUICK).fit(dataset.subjects("train"))
+    test = dataset.subjects("test")
+    assert decoder.score(test) > 0.8
+    probabilities = decoder.predict_proba(test.recordings[0])
+    assert probabilities.shape == (8, 2)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1)
+    assert set(decoder.predict(test)) <= {"left", "right"}
+
+
+def test_saved_and_loaded_decoders_agree(make_bids: MakeBids, tmp_path: Path) -> None:
+    dataset = open_dataset(make_bids(subjects=2, runs=2, preprocessed=True))
+    decoder = Decoder("hybrid", training=QUICK).fit(dataset)
+    folder = decoder.save(tmp_path / "decoder")
+    assert {p.suffix for p in folder.iterdir()} <= {
+        ".safetensors",
+        ".json",
+        ".md",
+        ".gz",
+    }
+    loaded = Decoder.load(folder)
+    run = dataset.recordings[0]
+    np.testing.assert_array_equal(loaded.predict_proba(run), decoder.predict_proba(run))
+    assert loaded.explain(run).keys() == {"left", "right"}
+
+
+def test_maps_lie_on_the_recordings_grid(make_bids: MakeBids) -> None:
+    dataset = open_dataset(make_bids(subjects=2, runs=2, preprocessed=True))
+    decoder = Decoder("linear").fit(dataset)
+    maps = decoder.explain(dataset, method="saliency")
+    assert maps["left"].shape == (9, 10, 8)
+    left = maps["left"].get_fdata()
+    # The class is planted in the half of the brain with the lower x.
+    assert left[2:5].sum() > left[5:8].sum()
+    with pytest.raises(InputError, match="no attention"):
+        decoder.explain(dataset, method="attention")
+    with pytest.raises(InputError, match="unknown method"):
+        decoder.explain(dataset, method="magic")
+
+
+def test_data_prepared_otherwise_are_refused(
+    make_bids: MakeBids, tmp_path: Path
+) -> None:
+    dataset = open_dataset(make_bids(subjects=2, runs=1, preprocessed=True))
+    decoder = Decoder("linear").fit(dataset)
+    other = Decoder("linear", preprocessing=PreprocessingConfig(detrend_order=3))
+    windows = other._first_windows(dataset)
+    with pytest.raises(MismatchError, match="prepared otherwise"):
+        decoder.predict(windows)
+    smaller = PreprocessingConfig(volume_shape=(8, 8, 8))
+    cropped = Decoder("linear", preprocessing=smaller).fit(dataset)
+    cropped.pipeline_ = decoder.pipeline_
+    with pytest.raises(MismatchError, match="grid"):
+        cropped.predict(dataset)
+
+
+def test_arrays_of_windows_volumes_and_features() -> None:
+    X, y, _ = arrays()
+    for array in (X, X.mean(axis=1), X.reshape(len(X), -1)):
+        decoder = Decoder("linear").fit(array, y)
+        assert decoder.score(array, y) > 0.9
+    with pytest.raises(InputError, match="3 dimensions"):
+        Decoder("linear").fit(X.reshape(len(X), 3, -1), y)
+
+
+def test_grid_search_with_groups() -> None:
+    X, y, groups = arrays()
+    search = GridSearchCV(
+        Decoder("linear"),
+        {"model_parameters": [{"loss": "svm"}, {"loss": "logistic"}]},
+        cv=GroupKFold(4),
+    )
+    search.fit(X, y, groups=groups)
+    assert search.best_score_ > 0.8
+
+
+def test_windows_of_recordings_can_be_searched_over(make_bids: MakeBids) -> None:
+    dataset = open_dataset(make_bids(subjects=3, runs=1, preprocessed=True))
+    windows = Decoder("linear")._first_windows(dataset)
+    search = GridSearchCV(
+        Decoder("linear"),
+        {"model_parameters": [{"C": 0.1}, {"C": 1.0}]},
+        cv=GroupKFold(3),
+    )
+    search.fit(windows, windows.labels.astype(str), groups=windows.groups)
+    assert search.best_score_ > 0.8
+
+
+def test_clone_keeps_parameters_and_drops_the_fit() -> None:
+    X, y, _ = arrays()
+    decoder = Decoder("linear", model_parameters={"C": 0.5}).fit(X, y)
+    copy = clone(decoder)
+    assert copy.get_params() == decoder.get_params()
+    assert not hasattr(copy, "model_")
+
+
+def test_labels_of_any_kind_come_back() -> None:
+    X, y, _ = arrays()
+    numbers = np.where(y == "a", 7, 3)
+    decoder = Decoder("linear").fit(X, numbers)
+    assert decoder.classes_.tolist() == [3, 7]
+    assert set(decoder.predict(X)) <= {3, 7}
+
+
+@pytest.mark.parametrize("spoil", ["missing", "version", "weights", "json"])
+def test_folders_that_hold_no_decoder(spoil: str, tmp_path: Path) -> None:
+    X, y, _ = arrays()
+    folder = Decoder("linear").fit(X, y).save(tmp_path / "decoder")
+    if spoil == "missing":
+        folder = tmp_path / "nothing"
+    elif spoil == "version":
+        record = json.loads((folder / "decoder.json").read_text())
+        (folder / "decoder.json").write_text(json.dumps({**record, "version": 9}))
+    elif spoil == "weights":
+        (folder / "model.safetensors").write_bytes(b"not weights")
+    else:
+        (folder / "decoder.json").write_text("{")
+    with pytest.raises(InputError):
+        Decoder.load(folder)

@@ -1,0 +1,236 @@
+"""The main job on small datasets: outputs, resuming, honesty of its numbers."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import jsonschema
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import accuracy_score, matthews_corrcoef
+
+from boldformer import Decoder, config, open_dataset
+from boldformer.cli import run_command
+from boldformer.errors import OutputExistsError
+from boldformer.workflow import run_decoding
+from boldformer.workflow.outputs import WRITTEN
+
+MakeBids = Callable[..., Path]
+SCHEMA = json.loads((Path(__file__).parent / "metrics.schema.json").read_text())
+
+
+def settings(root: Path, **sections: dict) -> config.RunConfig:
+    values = {
+        "data": {"path": str(root)},
+        "model": {"name": "linear"},
+        "training": {"max_epochs": 3},
+        "evaluation": {"n_resamples": 50},
+    }
+    for name, section in sections.items():
+        values[name] = {**values.get(name, {}), **section}
+    return config.from_dict(config.RunConfig, values)
+
+
+def run(root: Path, out: Path, **sections: dict) -> dict:
+    run_decoding(settings(root, **sections), out, progress=False)
+    return json.loads((out / "metrics.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def finished(
+    tmp_path_factory: pytest.TempPathFactory, write_bids: MakeBids
+) -> tuple[Path, Path, dict]:
+    root = tmp_path_factory.mktemp("run") / "bids"
+    write_bids(root, subjects=4, runs=2, preprocessed=True)
+    out = root.parent / "out"
+    metrics = run(root, out, model={"name": "hybrid"})
+    return root, out, metrics
+
+
+def test_every_promised_file_is_there(finished: tuple[Path, Path, dict]) -> None:
+    _, out, _ = finished
+    assert {p.name for p in out.iterdir()} == set(WRITTEN)
+    assert not list(out.rglob(".partial-*"))
+    description = json.loads((out / "dataset_description.json").read_text())
+    assert description["GeneratedBy"][0]["Name"] == "BoldFormer"
+    assert description["DatasetType"] == "derivative"
+
+
+def test_metrics_follow_the_schema(finished: tuple[Path, Path, dict]) -> None:
+    _, _, metrics = finished
+    jsonschema.validate(metrics, SCHEMA)
+    assert next(iter(metrics["scores"])) == "hybrid"
+    assert set(metrics["scores"]) == {"hybrid", "linear_svm", "nuisance", "majority"}
+
+
+def test_scores_are_those_of_the_predictions(finished: tuple[Path, Path, dict]) -> None:
+    _, out, metrics = finished
+    table = pd.read_csv(out / "predictions.tsv", sep="\t", dtype={"subject": str})
+    assert len(table) == metrics["n_windows"] == 64
+    scores = metrics["scores"]["hybrid"]
+    right = accuracy_score(table["label"], table["predicted"])
+    assert scores["accuracy"]["value"] == pytest.approx(right)
+    mcc = matthews_corrcoef(table["label"], table["predicted"])
+    assert scores["mcc"]["value"] == pytest.approx(mcc)
+    columns = [f"probability_{label}" for label in metrics["labels"]]
+    np.testing.assert_allclose(table[columns].sum(axis=1), 1, atol=1e-5)
+    for name in ("linear_svm", "nuisance", "majority"):
+        other = pd.read_csv(out / "baselines" / f"{name}_predictions.tsv", sep="\t")
+        right = accuracy_score(other["label"], other["predicted"])
+        assert metrics["scores"][name]["accuracy"]["value"] == pytest.approx(right)
+
+
+def test_no_subject_is_on_both_sides(finished: tuple[Path, Path, dict]) -> None:
+    _, out, metrics = finished
+    splits = pd.read_csv(out / "splits.tsv", sep="\t")
+    table = pd.read_csv(out / "predictions.tsv", sep="\t", dtype={"subject": str})
+    subject = table.set_index("window")["subject"]
+    for _, fold in splits.groupby("fold"):
+        sides = [set(subject[s["window"]]) for _, s in fold.groupby("set")]
+        assert sides[0].isdisjoint(sides[1])
+    assert metrics["audit"]["verdict"] != "leak"
+
+
+def test_the_signal_is_found(finished: tuple[Path, Path, dict]) -> None:
+    _, _, metrics = finished
+    assert metrics["scores"]["hybrid"]["accuracy"]["value"] > 0.8
+    assert metrics["scores"]["linear_svm"]["accuracy"]["value"] > 0.8
+    assert metrics["scores"]["nuisance"]["accuracy"]["value"] < 0.8
+    assert metrics["scores"]["majority"]["accuracy"]["value"] == pytest.approx(0.5)
+
+
+def test_maps_are_nifti_on_the_recordings_grid(
+    finished: tuple[Path, Path, dict],
+) -> None:
+    root, out, _ = finished
+    maps = pd.read_csv(out / "maps" / "maps.tsv", sep="\t")
+    assert set(maps["method"]) == {"attention", "saliency", "background"}
+    like = nib.load(open_dataset(root).recordings[0].bold)
+    for file in maps["file"]:
+        image = nib.load(out / "maps" / file)
+        assert image.shape == like.shape[:3]
+        np.testing.assert_allclose(image.affine, like.affine)
+        assert np.isfinite(image.get_fdata()).all()
+        assert (out / "maps" / file.replace(".nii.gz", ".json")).exists()
+
+
+def test_the_model_can_be_used(finished: tuple[Path, Path, dict]) -> None:
+    root, out, _ = finished
+    decoder = Decoder.load(out / "model")
+    assert decoder.score(open_dataset(root)) > 0.8
+    assert "accuracy, cross-validated" in (out / "model" / "README.md").read_text()
+
+
+def test_run_toml_repeats_the_run(
+    finished: tuple[Path, Path, dict], tmp_path: Path
+) -> None:
+    _, out, metrics = finished
+    again = tmp_path / "again"
+    arguments = [metrics["dataset"]["path"], str(again), "--quiet"]
+    assert run_command(["run", "--config", str(out / "run.toml"), *arguments]) == 0
+    repeated = json.loads((again / "metrics.json").read_text())
+    assert repeated["scores"] == metrics["scores"]
+    assert repeated["protocol"]["split_hash"] == metrics["protocol"]["split_hash"]
+
+
+def test_a_finished_run_is_not_trained_again(
+    finished: tuple[Path, Path, dict], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, out, metrics = finished
+
+    def refuse(*args: object, **kwargs: object) -> None:
+        raise AssertionError("trained again")
+
+    monkeypatch.setattr("boldformer.evaluation.cross_validation.estimate", refuse)
+    assert run(root, out, model={"name": "hybrid"})["scores"] == metrics["scores"]
+
+
+def test_other_settings_need_overwrite(
+    finished: tuple[Path, Path, dict], tmp_path: Path
+) -> None:
+    root, out, _ = finished
+    copy = tmp_path / "copy"
+    shutil.copytree(out, copy)
+    (copy / "notes.txt").write_text("mine")
+    other = settings(root, training={"seed": 5})
+    with pytest.raises(OutputExistsError, match="other settings"):
+        run_decoding(other, copy, progress=False)
+    run_decoding(other, copy, overwrite=True, progress=False)
+    assert (copy / "notes.txt").read_text() == "mine"
+    assert config.load(copy / "run.toml") == other
+
+
+def test_shuffled_labels_are_at_chance(make_bids: MakeBids, tmp_path: Path) -> None:
+    root = make_bids(subjects=6, runs=2)
+    rng = np.random.default_rng(0)
+    for file in root.rglob("*_events.tsv"):
+        events = pd.read_csv(file, sep="\t")
+        events["trial_type"] = rng.permutation(events["trial_type"])
+        events.to_csv(file, sep="\t", index=False)
+    metrics = run(root, tmp_path / "out")
+    # 96 windows: the 99 % interval of a fair coin is 0.5 ± 0.13.
+    assert abs(metrics["scores"]["linear"]["accuracy"]["value"] - 0.5) < 0.14
+
+
+def test_within_one_subject_runs_are_kept_apart(
+    make_bids: MakeBids, tmp_path: Path
+) -> None:
+    metrics = run(make_bids(subjects=1, runs=3), tmp_path / "out")
+    assert metrics["protocol"]["unit"] == "run"
+    assert metrics["protocol"]["n_folds"] == 3
+    assert metrics["protocol"]["interval"]["unit"] == "run"
+    assert metrics["scores"]["linear"]["accuracy"]["value"] > 0.8
+
+
+def test_participant_level_stays_within_subjects(
+    make_bids: MakeBids, tmp_path: Path
+) -> None:
+    root, out = make_bids(subjects=2, runs=2), tmp_path / "out"
+    arguments = ["run", str(root), str(out), "participant", "--model=linear", "--quiet"]
+    assert run_command([*arguments, "--n-resamples=50"]) == 0
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics["protocol"]["unit"] == "run"
+    assert metrics["protocol"]["n_folds"] == 4
+
+
+def test_one_bad_run_does_not_stop_the_cohort(
+    make_bids: MakeBids, tmp_path: Path
+) -> None:
+    root = make_bids(subjects=3, runs=2)
+    bold = next(root.rglob("sub-02*run-1_bold.nii.gz"))
+    bold.write_bytes(bold.read_bytes()[:1000])
+    metrics = run(root, tmp_path / "out")
+    assert [entry["what"] for entry in metrics["set_aside"]] == [
+        "sub-02_task-test_run-1"
+    ]
+    assert "sub-02_task-test_run-1" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_ctrl_c_ends_in_one_line_and_the_run_goes_on(
+    make_bids: MakeBids, tmp_path: Path
+) -> None:
+    root, out = make_bids(subjects=4, runs=2), tmp_path / "out"
+    command = [sys.executable, "-m", "boldformer", "run", str(root), str(out)]
+    command += ["--epochs=400", "--n-resamples=50", "--n-jobs=1"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not list(out.glob("work/folds/*/last.ckpt")):
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert errors.strip().splitlines()[-1].startswith("boldformer: interrupted")
+    assert not (out / "metrics.json").exists()
+    assert not list(out.rglob(".partial-*"))
+    assert list(out.glob("work/folds/*/last.ckpt"))
