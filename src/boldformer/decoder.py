@@ -24,6 +24,7 @@ from boldformer.config import (
     WindowConfig,
 )
 from boldformer.data.atomic import atomic_path, write_json, write_text
+from boldformer.data.images import open_image
 from boldformer.data.prepare import prepare
 from boldformer.data.recording import Dataset, Recording
 from boldformer.data.store import Grid, one_grid
@@ -439,7 +440,7 @@ class Decoder(ClassifierMixin, BaseEstimator):
             return decoder
         decoder.pipeline_ = Pipeline(tuple(record["pipeline"]))
         decoder.window_ = settings.from_dict(WindowConfig, record["window"])
-        image = nib.load(folder / "mask.nii.gz")
+        image = open_image(folder / "mask.nii.gz", 3)
         mask = np.asanyarray(image.dataobj) > 0
         decoder.grid_mask_ = mask
         decoder.grid_ = Grid.from_arrays(mask.shape, image.affine, record["space"])

@@ -103,8 +103,8 @@ def out_of_fold(
     Parameters
     ----------
     estimator : classifier
-        Cloned for each fold. A `LinearDecoder` on more features than windows is fitted
-        through inner products that are computed once for all folds.
+        Cloned for each fold. A `LinearDecoder` that keeps all of more features than
+        windows is fitted through inner products that are computed once for all folds.
     features : ndarray, shape (n_windows, n_features)
         Whatever the classifier takes.
     y : ndarray of int, shape (n_windows,)
@@ -134,7 +134,8 @@ def out_of_fold(
             received=f"{len(features)}, {len(y)} and {len(groups)}",
         )
     predict: Callable[..., tuple[np.ndarray, np.ndarray]] = _predict_features
-    if isinstance(estimator, LinearDecoder) and features.shape[0] < features.shape[1]:
+    keeps_all = isinstance(estimator, LinearDecoder) and estimator.n_voxels is None
+    if keeps_all and features.shape[0] < features.shape[1]:
         features, predict = gram_matrix(features), _predict_gram
     total, count = np.zeros((len(y), n_classes)), np.zeros((len(y), 1))
     accuracies = []
