@@ -21,8 +21,12 @@ import pandas as pd
 from nilearn.interfaces.fmriprep import load_confounds
 from nilearn.signal import clean
 from sklearn.metrics import confusion_matrix
-from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
-from sklearn.pipeline import make_pipeline
+from sklearn.model_selection import (
+    LeaveOneGroupOut,
+    StratifiedGroupKFold,
+    cross_val_predict,
+)
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
@@ -38,7 +42,7 @@ N_FRAMES = 8
 class Windows:
     """Every window of a cohort, prepared in several ways.
 
-    `features` maps a way of preparing to an array ``(n_windows, n_frames, n_columns)``.
+    `features` maps a way of preparing to an array ``(n_windows, n_columns)``.
     """
 
     table: pd.DataFrame
@@ -54,13 +58,15 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = arguments.folder or Path(temporary)
-        results = []
+        scores, confusion = [], np.zeros((len(CLASSES), len(CLASSES)), dtype=int)
         for seed in arguments.seeds:
             spec = CohortSpec(arguments.subjects, arguments.runs, seed)
             name = f"{spec.subjects}x{spec.runs}-seed{seed}"
             windows = load_windows(simulate_cohort(folder / name, spec))
-            results.append(score(windows))
-    print_tables(arguments.seeds, results)
+            result, counts = score(windows)
+            scores.append(result)
+            confusion += counts
+    print_tables(arguments.seeds, scores, confusion)
 
 
 def load_windows(root: Path) -> Windows:
@@ -85,53 +91,104 @@ def run_windows(root: Path, bold: Path) -> tuple[pd.DataFrame, dict[str, np.ndar
     subject = stem.split("_")[0]
     events = pd.read_csv(root / subject / "func" / f"{stem}_events.tsv", sep="\t")
     events = events[events["trial_type"].isin(CLASSES)]
-    strategy = {"motion": "full", "wm_csf": "basic"}
-    nuisance, _ = load_confounds(str(bold), ("motion", "wm_csf"), **strategy)
-    cleaning, _ = load_confounds(str(bold), ("motion", "wm_csf", "high_pass"), **strategy)
-    prepared = {
-        "raw": raw,
-        "centred": clean(raw, detrend=True, standardize="zscore_sample"),
-        "cleaned": clean(raw, confounds=cleaning, standardize="zscore_sample"),
-        "confounds": clean(nuisance.to_numpy(), standardize="zscore_sample"),
-    }
+    prepared = prepare(raw, bold)
     firsts = [math.ceil((onset_s + DELAY_S) / t_r) for onset_s in events["onset"]]
     features = {
-        way: np.stack([data[first : first + N_FRAMES] for first in firsts])
+        way: np.stack([data[first : first + N_FRAMES].mean(axis=0) for first in firsts])
         for way, data in prepared.items()
-        if way == "confounds"
     }
-    for way in ("raw", "cleaned"):
-        features[way] = _means(prepared[way], firsts)
-    centred = prepared["centred"]
-    features["centred"] = _means(centred, firsts)
-    features["one frame"] = np.stack([centred[first + 3] for first in firsts])
-    features["confounds"] = _means(prepared["confounds"], firsts)
+    middle = N_FRAMES // 2
+    frames = [prepared["centred"][first + middle] for first in firsts]
+    features["one frame"] = np.stack(frames)
     table = pd.DataFrame(
         {"subject": subject, "run": stem, "label": events["trial_type"].to_numpy()}
     )
     return table, features
 
 
-def _means(data: np.ndarray, firsts: list[int]) -> np.ndarray:
-    return np.stack([data[first : first + N_FRAMES].mean(axis=0) for first in firsts])
+def prepare(raw: np.ndarray, bold: Path) -> dict[str, np.ndarray]:
+    """Prepare one run in several ways, each ``(n_times, n_columns)``."""
+    nuisance, _ = load_confounds(
+        str(bold), strategy=("motion", "wm_csf"), motion="full", wm_csf="basic"
+    )
+    slow, _ = load_confounds(str(bold), strategy=("high_pass",))
+    both = pd.concat([nuisance, slow], axis=1)
+    return {
+        "raw": raw,
+        "centred": clean(raw, detrend=True, standardize="zscore_sample"),
+        "cleaned": clean(raw, confounds=both, standardize="zscore_sample"),
+        "confounds": clean(nuisance.to_numpy(), standardize="zscore_sample"),
+    }
 
 
 def rotate(features: np.ndarray) -> np.ndarray:
-    """Rotate to at most as many columns as rows: to a linear SVM the same data.
+    """Rotate to as many columns as rows, which to a linear SVM are the same data.
 
-    Scaled so that a row has unit mean square norm about the mean, which makes the same
+    Scaled so that rows have a mean square of one about their mean, which lets one
     penalty mean the same for every way of preparing.
     """
-    left, values, _ = np.linalg.svd(features, full_matrices=False)
-    rotated = left * values
-    spread = np.linalg.norm(rotated - rotated.mean(axis=0)) / math.sqrt(len(rotated))
-    return rotated / spread
+    if features.shape[1] > len(features):
+        left, values, _ = np.linalg.svd(features.astype(float), full_matrices=False)
+        features = left * values
+    spread = np.linalg.norm(features - features.mean(axis=0))
+    return features * math.sqrt(len(features)) / spread
 
 
-def predict(features: np.ndarray, labels: pd.Series, groups: pd.Series) -> np.ndarray:
-    """Predict each window by an SVM that saw none of its subject's."""
-    svm = make_pipeline(
-        StandardScaler(with_std=False), LinearSVC(C=PENALTY, max_iter=20000)
-    )
+def svm() -> Pipeline:
+    centre = StandardScaler(with_std=False)
+    return make_pipeline(centre, LinearSVC(C=1.0, max_iter=20000))
+
+
+def between(windows: Windows, way: str) -> np.ndarray:
+    """Predict each window by an SVM that saw nothing of its subject."""
     folds = StratifiedGroupKFold(n_splits=5, shuffle=True, random_state=0)
-    return cross_val_predict(svm, rotate(features), labels, groups=groups, cv=folds)
+    rotated = rotate(windows.features[way])
+    table = windows.table
+    return cross_val_predict(
+        svm(), rotated, table["label"], groups=table["subject"], cv=folds
+    )
+
+
+def within(windows: Windows, way: str) -> np.ndarray:
+    """Predict each window by an SVM that saw the other runs of its subject only."""
+    predicted = np.empty(len(windows.table), dtype=object)
+    for _, table in windows.table.groupby("subject"):
+        rotated = rotate(windows.features[way][table.index])
+        predicted[table.index] = cross_val_predict(
+            svm(), rotated, table["label"], groups=table["run"], cv=LeaveOneGroupOut()
+        )
+    return predicted
+
+
+def score(windows: Windows) -> tuple[dict[str, float], np.ndarray]:
+    """Score one cohort in every way; count the confusions of run centring."""
+    labels = windows.table["label"].to_numpy()
+    ways = ("centred", "raw", "one frame", "cleaned", "confounds")
+    predicted = {way: between(windows, way) for way in ways}
+    if windows.table.groupby("subject")["run"].nunique().min() > 1:
+        predicted["within subject"] = within(windows, "centred")
+    result = {way: float(np.mean(made == labels)) for way, made in predicted.items()}
+    wrong = predicted["centred"] != labels
+    limb = np.vectorize(LIMB.get)
+    same = limb(predicted["centred"][wrong]) == limb(labels[wrong])
+    result["errors in a limb pair"] = float(same.mean()) if wrong.any() else math.nan
+    hits = pd.Series(~wrong).groupby(windows.table["subject"]).mean()
+    result["SD over subjects"] = float(hits.std())
+    return result, confusion_matrix(labels, predicted["centred"], labels=CLASSES)
+
+
+def print_tables(seeds: list[int], scores: list[dict], confusion: np.ndarray) -> None:
+    table = pd.DataFrame(scores)
+    columns = list(table)
+    print("| seed |", " | ".join(columns), "|")
+    print("|---" * (len(columns) + 1) + "|")
+    for seed, row in zip(seeds, table.to_numpy(), strict=True):
+        print(f"| {seed} |", " | ".join(f"{value:.3f}" for value in row), "|")
+    print(f"\nConfusion, all seeds (rows true):\n\n| | {' | '.join(CLASSES)} |")
+    print("|---" * (len(CLASSES) + 1) + "|")
+    for name, row in zip(CLASSES, confusion, strict=True):
+        print(f"| {name} |", " | ".join(str(count) for count in row), "|")
+
+
+if __name__ == "__main__":
+    main()

@@ -11,7 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
-import click
 import typer
 
 from boldformer import __version__, config
@@ -20,17 +19,21 @@ from boldformer.errors import BoldFormerError, InputError
 app = typer.Typer(
     help="Decode task state from functional MRI: BIDS in; an honest accuracy, brain "
     "maps, a report and a shareable model out.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     # BIDS-Apps spell options with underscores; both spellings are one option.
     context_settings={
         "help_option_names": ["-h", "--help"],
-        "token_normalize_func": lambda token: (
-            token.replace("_", "-") if token.startswith("--") else token
-        ),
+        "token_normalize_func": lambda token: token.replace("_", "-"),
     },
+)
+
+
+# typer carries a click of its own, or uses the library, depending on its version; the
+# base of its usage errors is the one that both call ClickException.
+_USAGE_ERROR: Any = next(
+    kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException"
 )
 
 
@@ -49,12 +52,11 @@ def run_command(arguments: list[str]) -> int:
         return result if isinstance(result, int) else 0
     except BoldFormerError as error:
         return _fail(str(error), error.exit_code)
-    except click.exceptions.Exit as done:
+    except typer.Exit as done:
         return done.exit_code
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
-    except (KeyboardInterrupt, click.Abort):
+    except _USAGE_ERROR as error:
+        return _fail(error.format_message().replace("\n", " "), error.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
         return _fail(
             "interrupted; the same command goes on where this one stopped", 130
         )
@@ -69,7 +71,9 @@ def _fail(line: str, code: int) -> int:
 
 def _os_error_line(error: OSError) -> str:
     where = f" ({error.filename})" if error.filename else ""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+    # numpy reports a write that ended early by its text alone.
+    cut_short = error.errno is None and "requested and" in str(error)
+    if cut_short or error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return f"no space left to write{where}; free some and run the command again"
     return f"{error.strerror or error}{where}"
 
@@ -449,13 +453,15 @@ def _version(asked: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(invoke_without_command=True)
 def _root(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True)
     ] = False,
 ) -> None:
-    pass
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
 
 
 def _n_jobs(asked: int) -> int:

@@ -158,7 +158,7 @@ class TrainingConfig:
     label_smoothing: float = 0.1
     shift_voxels: int = 1
     noise: float = 0.0
-    mixup: float = 0.2
+    mixup: float = 0.0
     ema_decay: float = 0.98
     linear_start: bool = True
     patience: int = 8

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -354,23 +355,33 @@ def _write_maps(out, labels, space, background, rng) -> None:
     table.to_csv(folder / "maps.tsv", sep="\t", index=False, na_rep="n/a")
 
 
+@pytest.fixture(scope="session")
+def fabricator(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Function that fabricates a folder (see `fabricate`), or copies an earlier one."""
+    made: dict[str, Path] = {}
+
+    def copy(out: Path, **options) -> Path:
+        key = repr(options)
+        if key not in made:
+            made[key] = fabricate(tmp_path_factory.mktemp("made") / "out", **options)
+        return shutil.copytree(made[key], out, dirs_exist_ok=True)
+
+    return copy
+
+
 @pytest.fixture
-def fabricated(tmp_path: Path) -> Callable[..., Path]:
-    """Function that fabricates an output folder, taking the options of `fabricate`."""
-    return lambda **options: fabricate(tmp_path / "out", **options)
+def fabricated(tmp_path: Path, fabricator: Callable[..., Path]) -> Callable[..., Path]:
+    """Function that fabricates one output folder, taking the options of `fabricate`."""
+    return lambda **options: fabricator(tmp_path / "out", **options)
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def finished(
+    tmp_path_factory: pytest.TempPathFactory, fabricator: Callable[..., Path]
+) -> Path:
     """One output folder with its report, for tests that only look."""
     from boldformer.visualization import build_report
 
-    out = fabricate(tmp_path_factory.mktemp("finished") / "out")
+    out = fabricator(tmp_path_factory.mktemp("finished") / "out")
     build_report(out)
     return out
-
-
-@pytest.fixture(scope="session")
-def fabricator() -> Callable[..., Path]:
-    """`fabricate` itself, for fixtures that choose their folder."""
-    return fabricate

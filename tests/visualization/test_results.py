@@ -35,6 +35,8 @@ def test_headline_is_what_the_comparisons_compare(fabricated):
     row = {"a": "hybrid", "b": "x", "metric": "mcc", "difference": 0.1}
     _edit(out, comparisons=[row])
     assert load_results(out).headline == "mcc"
+    _edit(out, comparisons=[row, row | {"metric": "balanced_accuracy"}])
+    assert load_results(out).headline == "balanced_accuracy"
     _edit(out, comparisons=[])
     assert load_results(out).headline == "balanced_accuracy"
 

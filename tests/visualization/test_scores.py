@@ -66,6 +66,18 @@ def test_groups_are_all_there_best_first(fabricated):
     assert drawing.wide
 
 
+def test_groups_are_named_by_what_sets_them_apart(fabricated):
+    out = fabricated()
+    metrics = json.loads((out / "metrics.json").read_text())
+    for k, row in enumerate(metrics["groups"]):
+        row["group"] = f"sub-01_ses-{k % 2}_task-perception_run-{k:02d}"
+    (out / "metrics.json").write_text(json.dumps(metrics))
+    axes = scores.draw_groups(load_results(out)).figure.axes[0]
+    names = [text.get_text() for text in axes.get_xticklabels()]
+    assert sorted(names)[:2] == ["ses-0_run-00", "ses-0_run-02"]
+    assert len(set(names)) == len(metrics["groups"])
+
+
 def test_the_linear_svm_is_not_compared_with_itself(fabricated):
     out = fabricated()
     metrics = json.loads((out / "metrics.json").read_text())

@@ -135,8 +135,8 @@ def test_run_toml_repeats_the_run(
 ) -> None:
     _, out, metrics = finished
     again = tmp_path / "again"
-    arguments = [metrics["dataset"]["path"], str(again), "--quiet"]
-    assert run_command(["run", "--config", str(out / "run.toml"), *arguments]) == 0
+    command = ["run", str(again), "--config", str(out / "run.toml"), "--quiet"]
+    assert run_command(command) == 0
     repeated = json.loads((again / "metrics.json").read_text())
     assert repeated["scores"] == metrics["scores"]
     assert repeated["protocol"]["split_hash"] == metrics["protocol"]["split_hash"]

@@ -95,6 +95,8 @@ class TimeEncoding(nn.Module):
     Vaswani, A. et al. (2017). Attention is all you need. NeurIPS.
     """
 
+    rate: Tensor
+
     def __init__(self, out_features: int, n_periods: int = 8) -> None:
         super().__init__()
         periods_s = 4.0 * 2.0 ** torch.arange(n_periods)
@@ -180,8 +182,7 @@ class TimeTransformer(nn.Module):
         check_heads(width, n_heads)
         self.encoding = TimeEncoding(width)
         self.blocks = nn.ModuleList(
-            AttentionBlock(width, n_heads, drop_prob=drop_prob)
-            for _ in range(n_layers)
+            AttentionBlock(width, n_heads, drop_prob=drop_prob) for _ in range(n_layers)
         )
         self.norm = nn.LayerNorm(width)
 

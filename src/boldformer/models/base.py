@@ -141,10 +141,8 @@ class DecoderModel(nn.Module):
         )
 
     def get_config(self) -> dict[str, Any]:
-        """Constructor arguments, ready for JSON: ``type(self)(**config)`` repeats it."""
-        names = [
-            name for name in inspect.signature(type(self)).parameters if name != "self"
-        ]
+        """Return the constructor's arguments, ready for JSON."""
+        names = inspect.signature(type(self)).parameters
         values = {name: getattr(self, name) for name in names}
         return {
             name: list(value) if isinstance(value, tuple) else value

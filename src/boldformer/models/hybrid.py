@@ -154,7 +154,7 @@ class Hybrid(DecoderModel):
     def attention(
         self, x_BTXYZ: Tensor, times_s: Tensor | None = None
     ) -> dict[str, Tensor]:
-        """Maps over space (B, G, gx, gy, gz) and time (B, G, G), means over heads."""
+        """Return mean maps over space (B, G, gx, gy, gz) and over time (B, G, G)."""
         tokens_NPC, times_BG, real_BG = self._tokens(x_BTXYZ, times_s)
         space_NP = self.pooling.weights(tokens_NPC).mean(dim=1)
         pooled_BGD = self.pooling(tokens_NPC).unflatten(0, times_BG.shape)

@@ -53,6 +53,7 @@ class DropConnectLinear(nn.Linear):
         self.drop_prob = drop_prob
 
     def forward(self, x: Tensor) -> Tensor:
+        """Apply the layer to (..., in_features)."""
         weight = drop_connect(self.weight, self.drop_prob, self.training)
         return F.linear(x, weight, self.bias)
 
@@ -73,20 +74,21 @@ class DropConnectConv3d(nn.Conv3d):
         *,
         drop_prob: float = 0.0,
     ) -> None:
-        kernel = [
+        kx, ky, kz = (
             4 if stride == 2 else 3 if size >= 3 else 1
             for size, stride in zip(volume_shape, strides, strict=True)
-        ]
+        )
         super().__init__(
             in_channels,
             out_channels,
-            kernel_size=tuple(kernel),
+            kernel_size=(kx, ky, kz),
             stride=strides,
-            padding=tuple(min(size - 1, 1) for size in kernel),
+            padding=(min(kx - 1, 1), min(ky - 1, 1), min(kz - 1, 1)),
         )
         self.drop_prob = drop_prob
 
     def forward(self, x_NCXYZ: Tensor) -> Tensor:
+        """Convolve (N, in_channels, x, y, z)."""
         weight = drop_connect(self.weight, self.drop_prob, self.training)
         return self._conv_forward(x_NCXYZ, weight, self.bias)
 
@@ -140,6 +142,7 @@ class ConvStage(nn.Module):
         self.norm = group_norm(out_channels)
 
     def forward(self, x_NCXYZ: Tensor) -> Tensor:
+        """Map (N, in_channels, x, y, z) to (N, out_channels, ...)."""
         return F.gelu(self.norm(self.conv(x_NCXYZ)))
 
 
@@ -161,6 +164,7 @@ class ResidualBlock(nn.Module):
         )
 
     def forward(self, x_NCXYZ: Tensor) -> Tensor:
+        """Map (N, channels, x, y, z) to the same shape."""
         return x_NCXYZ + self.conv(F.gelu(self.norm(x_NCXYZ)))
 
 

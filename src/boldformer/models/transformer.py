@@ -26,8 +26,8 @@ class Transformer(DecoderModel):
 
     Shapes: windows (B, T, X, Y, Z) → groups of frames (B, G, X, Y, Z) → patches
     (B·G, P, patch_width) → self-attention over patches → `LocationPooling` to one token
-    a group (B, G, width) → `TimeTransformer` → features (B, width) → logits (B, n_outputs). Any number and spacing of frames is
-    read.
+    a group (B, G, width) → `TimeTransformer` → features (B, width) → logits
+    (B, n_outputs). Any number and spacing of frames is read.
 
     Parameters
     ----------
@@ -128,7 +128,7 @@ class Transformer(DecoderModel):
     def attention(
         self, x_BTXYZ: Tensor, times_s: Tensor | None = None
     ) -> dict[str, Tensor]:
-        """Maps over space (B, G, gx, gy, gz) and time (B, G, G), means over heads."""
+        """Return mean maps over space (B, G, gx, gy, gz) and over time (B, G, G)."""
         tokens_NPE, times_BG, real_BG = self._tokens(x_BTXYZ, times_s)
         space_NP = self.pooling.weights(tokens_NPE).mean(dim=1)
         pooled_BGD = self.pooling(tokens_NPE).unflatten(0, times_BG.shape)
@@ -137,7 +137,8 @@ class Transformer(DecoderModel):
 
     def upsample(self, maps: Tensor) -> Tensor:
         """Resample maps to voxels; the grid may reach beyond the volume's end."""
-        covered = [g * p for g, p in zip(self.grid_shape, self.patch_shape, strict=True)]
+        axes = zip(self.grid_shape, self.patch_shape, strict=True)
+        covered = [n_patches * patch for n_patches, patch in axes]
         voxels = nn.functional.interpolate(maps, size=covered, mode="trilinear")
         x, y, z = self.volume_shape
         return voxels[..., :x, :y, :z]

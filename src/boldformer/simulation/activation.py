@@ -13,13 +13,13 @@ from boldformer.simulation.fields import FWHM_PER_SIGMA, Floats, SmoothField
 from boldformer.simulation.spec import CONDITIONS
 
 # Percent signal change at the plateau of a focus of weight one.
-AMPLITUDE_PERCENT = 4.0
+AMPLITUDE_PERCENT = 4.5
 # Standard deviations between people: of a focus's place (per axis), and of the
 # logarithms of its size and of the responses.
-PLACE_SD_MM = 4.5
+PLACE_SD_MM = 5.0
 SIZE_SD = 0.15
-PERSON_SD = 0.2
-CONDITION_SD = 0.25
+PERSON_SD = 0.15
+CONDITION_SD = 0.2
 FOCUS_SD = 0.25
 RUN_SD = 0.1
 BLOCK_SD = 0.15

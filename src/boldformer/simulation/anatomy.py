@@ -12,7 +12,7 @@ from nilearn.datasets import (
     load_mni152_template,
     load_mni152_wm_template,
 )
-from nilearn.image import resample_img
+from nilearn.image import resample_img, smooth_img
 from scipy import ndimage
 
 from boldformer.simulation.fields import Floats, SmoothField
@@ -99,7 +99,7 @@ def load_template(voxel_size_mm: float, volume_shape: tuple[int, ...] = ()) -> T
         moved = resample_img(image, target_affine=affine, target_shape=shape)
         return np.asarray(moved.dataobj, dtype=np.float32)
 
-    brain_share = on_grid(Nifti1Image(_floats(brain_image), brain_image.affine))
+    brain_share = on_grid(smooth_img(brain_image, voxel_size_mm))
     grey = np.clip(on_grid(load_mni152_gm_template(resolution=1)), 0, 1)
     white = np.clip(on_grid(load_mni152_wm_template(resolution=1)), 0, 1)
     t1 = on_grid(load_mni152_template(resolution=1))
@@ -115,10 +115,6 @@ def load_template(voxel_size_mm: float, volume_shape: tuple[int, ...] = ()) -> T
         brain=brain,
         head=away_mm <= HEAD_MARGIN_MM,
     )
-
-
-def _floats(image: Nifti1Image) -> Floats:
-    return np.asarray(image.dataobj, dtype=np.float32)
 
 
 def _grid(

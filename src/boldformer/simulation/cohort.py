@@ -31,6 +31,8 @@ from boldformer.simulation.recording import Person, draw_person, draw_run
 from boldformer.simulation.spec import CohortSpec
 
 MNI_CODE = 4
+# Raised whenever the same settings would make other recordings.
+MODEL_VERSION = 1
 # What may differ between the cohort on disk and the one asked for: a larger cohort
 # begins with the very same people.
 GROWING = ("subjects", "runs")
@@ -78,7 +80,7 @@ def simulate_cohort(
     _prepare_folder(layout, overwrite)
     template = load_template(spec.voxel_size_mm, spec.volume_shape)
     _check_template(template, spec)
-    write_json(layout.record, spec.to_dict())
+    write_json(layout.record, _record(spec))
     write_dataset_files(layout)
     _write_group_maps(layout, template)
     work = (
@@ -119,9 +121,13 @@ def _prepare_folder(layout: Layout, overwrite: bool) -> None:
     shutil.rmtree(root)
 
 
+def _record(spec: CohortSpec) -> dict[str, Any]:
+    return {"model_version": MODEL_VERSION, **spec.to_dict()}
+
+
 def _differences(layout: Layout) -> list[str]:
     found: dict[str, Any] = json.loads(layout.record.read_text(encoding="utf-8"))
-    wanted = layout.spec.to_dict()
+    wanted = _record(layout.spec)
     same = [name for name in wanted if name not in GROWING]
     differing = [name for name in same if found.get(name) != wanted[name]]
     return differing + [name for name in GROWING if found.get(name, 0) > wanted[name]]

@@ -17,7 +17,7 @@ from boldformer.simulation.spec import CohortSpec
 BIDS_VERSION = "1.10.0"
 SITES = ("north", "south")
 # fMRIPrep names these files so too, and hides them from the validator the same way.
-BIDSIGNORE = "*_timeseries.tsv\n*_timeseries.json\n*_statmap.nii.gz\n*_statmap.json\n"
+BIDSIGNORE = "*_timeseries.*\n*_statmap.*\nfoci.tsv\n"
 MOVEMENTS = {
     "left_leg": "Movement of the left leg",
     "right_leg": "Movement of the right leg",

@@ -86,8 +86,8 @@ def motion_images(baseline: Floats, template: Template) -> Floats:
     The first-order effect of moving an image is its gradient along the movement: large
     at edges, nothing in the flat.
     """
-    gradients = np.stack(np.gradient(baseline, template.voxel_size_mm))
+    gx, gy, gz = np.gradient(baseline, template.voxel_size_mm)
     x, y, z = template.coordinates_mm
-    gx, gy, gz = gradients
-    turns = np.stack([y * gz - z * gy, z * gx - x * gz, x * gy - y * gx])
-    return RESIDUAL * np.concatenate([gradients, turns])[:, template.head]
+    turns = [y * gz - z * gy, z * gx - x * gz, x * gy - y * gx]
+    images = np.stack([gx, gy, gz, *turns])[:, template.head]
+    return (RESIDUAL * images).astype(np.float32)

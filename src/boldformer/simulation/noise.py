@@ -34,7 +34,7 @@ class Physiology:
     Attributes
     ----------
     series : array, (n_times, n_components)
-        Unit-variance time courses.
+        Time courses; those of heart, breath and systemic have unit variance.
     maps : array, (n_components, x, y, z)
         Percent of the baseline per unit.
     breathing : array, (n_times,)
@@ -121,7 +121,7 @@ def draw_physiology(
 def _folded(
     rng: np.random.Generator, spec: CohortSpec, *, rate_hz: float, wander_hz: float
 ) -> Floats:
-    """Sine and cosine of a wandering phase, sampled once a volume: (n_times, 2)."""
+    """Sample sine and cosine of a wandering phase once a volume: (n_times, 2)."""
     wander = wander_hz * pink(
         rng.standard_normal(spec.n_volumes, dtype=np.float32),
         exponent=1.5,
@@ -135,7 +135,7 @@ def _folded(
 
 
 def _drifts(n_volumes: int) -> Floats:
-    """A line and the slowest cosines, each of unit variance, falling in strength."""
+    """Make a line and the slowest cosines, each weaker than the one before."""
     line = np.linspace(-np.sqrt(3.0), np.sqrt(3.0), n_volumes)
     slowest = scipy.fft.idct(np.eye(n_volumes)[1 : SLOWEST_DRIFTS + 1], norm="ortho")
     courses = np.vstack([line, slowest * np.sqrt(n_volumes)])

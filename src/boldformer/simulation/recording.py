@@ -91,25 +91,40 @@ def draw_run(
     motion = draw_motion(rng, spec, physiology.breathing, blocks.sum(axis=1))
     moved_mm = np.nan_to_num(framewise_displacement_mm(motion))
 
-    percent = draw_noise(rng, template, anatomy, spec)
     shared = np.hstack([courses, physiology.series, -moved_mm[:, None]])
-    maps = np.concatenate(
-        [
-            person.maps[:, head],
-            physiology.maps[:, head],
-            np.full((1, int(head.sum())), SPIN_HISTORY_PERCENT),
-        ]
+    spin_history = np.full((1, int(head.sum())), SPIN_HISTORY_PERCENT)
+    maps = np.vstack([person.maps[:, head], physiology.maps[:, head], spin_history])
+    gain = np.float32(np.exp(rng.normal(0.0, RUN_GAIN_SD)))
+    data = draw_noise(rng, template, anatomy, spec)
+    _compose(
+        data,
+        baseline=gain * anatomy.baseline[head],
+        shared=shared.astype(np.float32),
+        maps=maps.astype(np.float32),
+        motion=motion.astype(np.float32),
+        motion_maps=gain * motion_images(anatomy.baseline, template),
     )
-    percent += shared.astype(np.float32) @ maps.astype(np.float32)
-
-    baseline = anatomy.baseline * np.float32(np.exp(rng.normal(0.0, RUN_GAIN_SD)))
-    data = percent
-    data /= 100.0
-    data += 1.0
-    data *= baseline[head]
-    data += motion.astype(np.float32) @ motion_images(baseline, template)
     confounds = confounds_table(data, motion, template, anatomy, spec.t_r)
     return SimulatedRun(data, events, confounds)
+
+
+def _compose(
+    data: Floats,
+    *,
+    baseline: Floats,
+    shared: Floats,
+    maps: Floats,
+    motion: Floats,
+    motion_maps: Floats,
+) -> None:
+    """Turn noise in percent into intensities, in place and volume by volume.
+
+    A run on a fine grid takes a gigabyte; whole-run intermediates would take several.
+    """
+    for row, volume in enumerate(data):
+        volume += shared[row] @ maps
+        volume *= baseline / np.float32(100.0)
+        volume += baseline + motion[row] @ motion_maps
 
 
 def _condition_courses(

@@ -72,7 +72,7 @@ def resolve_bf16(precision: str, device: torch.device) -> bool:
 
 def _cpu_has_bf16() -> bool:
     # Old releases of torch cannot tell; they then compute in 32 bits.
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    capabilities: dict = getattr(torch.cpu, "get_capabilities", dict)()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 

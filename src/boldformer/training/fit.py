@@ -187,19 +187,22 @@ def _fit_network(
     train = rows if held is None else rows[~held]
     offsets = _linear_start(model, windows, labels, groups, config)
     batches = Batches(windows, labels, times_s, offsets)
-    loaders = [_loader(batches, train, config.batch_size, config.seed)]
+    order = SeededBatches(train, config.batch_size, config.seed)
+    loaders = [DataLoader(batches, sampler=order, batch_size=None)]
     if held is not None:
-        loaders.append(_loader(batches, rows[held], config.batch_size, None))
+        held_order = SeededBatches(rows[held], config.batch_size, None)
+        loaders.append(DataLoader(batches, sampler=held_order, batch_size=None))
     module = TrainingModule(
         model,
         config,
         _class_weights(labels[train], model.n_outputs),
+        order,
         _fingerprint(model, windows, labels, groups, config),
     )
     history, best = History(), BestWeights()
     callbacks = [history, best]
     if held is not None:
-        callbacks.append(EarlyStopping(MONITORED, patience=config.patience))
+        callbacks.append(_early_stopping(config.patience))
     if progress:
         callbacks.append(Bar())
     path = None
@@ -244,7 +247,12 @@ def _run(
             default_root_dir=path.parent if path is not None else None,
         )
         trainers.append(trainer)
-        trainer.fit(module, *loaders, ckpt_path=resume)
+        trainer.fit(module, loaders[0], loaders[1:] or None, ckpt_path=resume)
+
+
+def _early_stopping(patience: int) -> EarlyStopping:
+    # Checked when validation ends, so that the callbacks of the epoch's end know.
+    return EarlyStopping(MONITORED, patience=patience, check_on_train_epoch_end=False)
 
 
 def _linear_start(
@@ -262,13 +270,6 @@ def _linear_start(
     offsets = start_readout(skip, windows, means, labels, groups)
     skip.requires_grad_(False)
     return offsets
-
-
-def _loader(
-    batches: Batches, rows: np.ndarray, batch_size: int, seed: int | None
-) -> DataLoader:
-    sampler = SeededBatches(rows, batch_size, seed)
-    return DataLoader(batches, sampler=sampler, batch_size=None)
 
 
 def _class_weights(labels: np.ndarray, n_outputs: int) -> torch.Tensor:
@@ -347,8 +348,9 @@ def _interruptible() -> Iterator[list[pl.Trainer]]:
     trainers: list[pl.Trainer] = []
     try:
         yield trainers
-    except SystemExit:
-        if any(trainer.interrupted for trainer in trainers):
+    except SystemExit as stop:
+        # A subclass is Lightning's answer to SIGTERM, which must end the process.
+        if type(stop) is SystemExit and any(t.interrupted for t in trainers):
             signal.signal(signal.SIGINT, handler)
             raise KeyboardInterrupt from None
         raise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import lightning.pytorch as pl
 import numpy as np
@@ -117,18 +117,24 @@ class TrainingModule(pl.LightningModule):
         Settings.
     class_weights : Tensor, shape (n_outputs,)
         Weight of each class in the loss.
+    order : SeededBatches
+        Order of the training batches.
     fingerprint : str
         Of data and settings; a checkpoint with another one is refused.
     """
+
+    class_weights: Tensor
 
     def __init__(
         self,
         model: DecoderModel,
         config: TrainingConfig,
         class_weights: Tensor,
+        order: SeededBatches,
         fingerprint: str,
     ) -> None:
         super().__init__()
+        self.order = order
         self.model = model
         self.average = AveragedModel(model, multi_avg_fn=_ema(config.ema_decay))
         self.config = config
@@ -141,9 +147,9 @@ class TrainingModule(pl.LightningModule):
         )
 
     @property
-    def averaged_model(self) -> nn.Module:
+    def averaged_model(self) -> DecoderModel:
         """Model whose weights are averaged over steps; the one that is kept."""
-        return self.average.module
+        return cast(DecoderModel, self.average.module)
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         """Loss of an augmented batch."""
@@ -183,14 +189,15 @@ class TrainingModule(pl.LightningModule):
         """Clip by norm; Lightning's own clipping refuses fused optimizers."""
         nn.utils.clip_grad_norm_(self.model.parameters(), GRADIENT_CLIP)
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> Any:
         """AdamW, without decay of norms, biases, scales and positions; warm-up, cosine.
 
         References
         ----------
         Loshchilov, I. & Hutter, F. (2019). Decoupled weight decay. ICLR.
         """
-        decayed, free = [], []
+        decayed: list[nn.Parameter] = []
+        free: list[nn.Parameter] = []
         for name, parameter in self.model.named_parameters():
             if not parameter.requires_grad:
                 continue
@@ -219,13 +226,15 @@ class TrainingModule(pl.LightningModule):
         checkpoint["fingerprint"] = self.fingerprint
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuse a checkpoint of other data or settings."""
+        """Refuse a checkpoint of other data or settings; go on with the next epoch."""
         if checkpoint.get("fingerprint") != self.fingerprint:
             raise MismatchError(
                 "the checkpoint was made from other data or settings",
                 wanted="the windows, labels, groups and settings it was made with",
                 fix="remove the checkpoint folder to train from the start",
             )
+        # Lightning fetches the first batch of a resumed run before it tells the epoch.
+        self.order.set_epoch(checkpoint["epoch"] + 1)
 
     def _log(self, stage: str, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
         accuracy = (logits.argmax(dim=1) == labels).float().mean()
@@ -259,7 +268,7 @@ def learning_rate_factor(step: int, n_steps: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - warm_up) / max(1, n_steps - warm_up)))
 
 
-def _logits(model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
+def _logits(model: DecoderModel, batch: dict[str, Tensor]) -> Tensor:
     """Logits of a batch; where offsets are given they stand for the linear path."""
     windows, times_s = batch["windows"], batch.get("times_s")
     if "offsets" not in batch:

@@ -24,8 +24,11 @@ from boldformer.visualization.style import shorten
 _SHOWN_ON_GLASS, _SHOWN_ON_SLICES = 5, 10
 _EVEN = 0.999
 
-# The dark end of inferno would be lost on dark anatomy.
+# Without their dark parts, which would be lost on dark anatomy.
 _BRIGHT = ListedColormap(colormaps["inferno"](np.linspace(0.35, 1, 256)))
+_SIGNED = ListedColormap(
+    colormaps["cold_hot"](np.r_[np.linspace(0, 0.36, 128), np.linspace(0.64, 1, 128)])
+)
 
 
 def is_mni(space: str | None) -> bool:
@@ -106,6 +109,7 @@ def draw_map(image: Any, space: str, background: Any = None) -> Figure:
             cmap="RdBu_r" if signed else "YlOrRd",
             **common,
         )
+        _move_scale(figure, "black")
         return figure
     figure = Figure(figsize=(FULL, 1.5), facecolor="black")
     display = plot_stat_map(
@@ -116,11 +120,18 @@ def draw_map(image: Any, space: str, background: Any = None) -> Figure:
         cut_coords=7,
         black_bg=True,
         annotate=False,
-        cmap="cold_hot" if signed else _BRIGHT,
+        cmap=_SIGNED if signed else _BRIGHT,
         **common,
     )
     display.annotate(size=7)
+    _move_scale(figure, "white")
     return figure
+
+
+def _move_scale(figure: Figure, colour: str) -> None:
+    """Put the numbers of the colour bar, drawn last, outside, clear of the brain."""
+    figure.axes[-1].yaxis.tick_right()
+    figure.axes[-1].tick_params(labelsize=7, labelcolor=colour)
 
 
 def _shown(on_glass: bool) -> int:

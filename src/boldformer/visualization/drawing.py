@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from boldformer.visualization.style import VERMILLION
+from boldformer.visualization.style import VERMILION
 
 HALF = 3.5
 FULL = 7.2
@@ -62,11 +62,11 @@ def mark_leaky(figure: Figure) -> None:
     """Write across the head of a figure that its numbers must not be trusted."""
     figure.text(
         0.5,
-        1.01,
+        1.02,
         "LEAKY: training and test data are not apart",
         ha="center",
         va="bottom",
-        color=VERMILLION,
+        color=VERMILION,
         fontsize=8,
         fontweight="bold",
     )

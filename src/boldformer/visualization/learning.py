@@ -9,7 +9,7 @@ from matplotlib.ticker import MaxNLocator
 
 from boldformer.visualization.drawing import Drawing, new_figure
 from boldformer.visualization.results import Results
-from boldformer.visualization.style import BLUE, VERMILLION, chance_line
+from boldformer.visualization.style import BLUE, VERMILION, chance_line
 
 
 def draw_loss(results: Results) -> Drawing | None:
@@ -33,7 +33,7 @@ def _draw(results: Results, quantity: str, name: str) -> Drawing | None:
     _draw_folds(axes, history, f"train_{quantity}", BLUE, "training")
     validated = _has(history, f"validation_{quantity}")
     if validated:
-        _draw_folds(axes, history, f"validation_{quantity}", VERMILLION, "validation")
+        _draw_folds(axes, history, f"validation_{quantity}", VERMILION, "validation")
         _mark_best(axes, results, quantity)
     axes.set(xlabel="epoch", ylabel=quantity)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -47,6 +47,10 @@ def _draw(results: Results, quantity: str, name: str) -> Drawing | None:
         )
     else:
         caption += " No early stopping, hence no validation: training ran to its end."
+    caption += (
+        " Training values are taken along the way, regularisation and all; the table "
+        "has those of the finished models."
+    )
     return Drawing(
         name,
         figure,
@@ -78,4 +82,4 @@ def _mark_best(axes: Axes, results: Results, quantity: str) -> None:
     best = [(f.get("fold"), f.get("best_epoch")) for f in results.metrics["folds"]]
     points = np.array([(key[1], history[key]) for key in best if key in history.index])
     if len(points):
-        axes.plot(points[:, 0], points[:, 1], "o", color=VERMILLION, markersize=3.6)
+        axes.plot(points[:, 0], points[:, 1], "o", color=VERMILION, markersize=3.6)

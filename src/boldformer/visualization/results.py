@@ -89,9 +89,10 @@ class Results:
 
     @property
     def headline(self) -> str:
-        """The metric that is compared with the baselines, else balanced accuracy."""
-        comparisons = self.metrics["comparisons"]
-        return comparisons[0]["metric"] if comparisons else "balanced_accuracy"
+        """Metric that leads: balanced accuracy, unless only others were compared."""
+        compared = [row["metric"] for row in self.metrics["comparisons"]]
+        best = "balanced_accuracy"
+        return compared[0] if compared and best not in compared else best
 
     @cached_property
     def truth(self) -> np.ndarray:

@@ -17,7 +17,7 @@ from boldformer.visualization.style import (
     HEAT,
     INK,
     MUTED,
-    VERMILLION,
+    VERMILION,
     chance_line,
     shorten,
     shorten_all,
@@ -29,7 +29,7 @@ _COUNTS_UP_TO = 12
 # Open, so that it can be seen around a dot in the same place.
 _HOLLOW: dict[str, Any] = {
     "mfc": "none",
-    "mec": VERMILLION,
+    "mec": VERMILION,
     "mew": 1.1,
     "markersize": 6,
 }
@@ -68,14 +68,14 @@ def draw_decoders(results: Results) -> Drawing:
     figure, axes = new_figure(HALF * 1.1, 0.75 + 0.4 * len(names))
     chance = results.metrics["chance"]
     chance_line(axes, chance, vertical=True)
-    axes.text(chance, -0.72, "chance", color=MUTED, fontsize=7.5, ha="center")
+    axes.text(chance, -0.65, "chance", color=MUTED, fontsize=7.5, ha="center")
     for row, name in enumerate(names):
         estimate = scores[name].get(metric) or {}
         colour = BLUE if name == results.decoder else MUTED
         _interval(axes, estimate, row, colour)
         if estimate.get("value") is not None:
             axes.text(1.06, row, f"{estimate['value']:.3f}", va="center", color=colour)
-    axes.set(xlim=(0, 1), ylim=(len(names) - 0.5, -0.95), xlabel=metric_name(metric))
+    axes.set(xlim=(0, 1), ylim=(len(names) - 0.5, -0.6), xlabel=metric_name(metric))
     axes.set_yticks(range(len(names)), [shorten(decoder_name(n), 16) for n in names])
     axes.get_yticklabels()[0].set_fontweight("bold")
     axes.tick_params(axis="y", length=0)
@@ -226,12 +226,24 @@ def _write_cells(axes: Axes, counts: np.ndarray, shares: np.ndarray) -> None:
 
 
 def _group_ticks(axes: Axes, names: list[str]) -> None:
+    names = _what_differs(names)
     many = len(names) > 6 or max(map(len, names)) > 10
     axes.set_xticks(range(len(names)), shorten_all(names, 22))
     if many:
         size = float(np.clip(330 / len(names), 5.5, 8))
         axes.tick_params(axis="x", rotation=90, labelsize=size)
     axes.tick_params(axis="x", length=0)
+
+
+def _what_differs(names: list[str]) -> list[str]:
+    """Leave out the entities that all names share, such as subject and task."""
+    parts = [name.split("_") for name in names]
+    if len(names) == 1 or len({len(part) for part in parts}) > 1:
+        return names
+    kept = [
+        k for k, column in enumerate(zip(*parts, strict=True)) if len({*column}) > 1
+    ]
+    return ["_".join(part[k] for k in kept) for part in parts]
 
 
 def _or_nan(value: float | None) -> float:

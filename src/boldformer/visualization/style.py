@@ -20,14 +20,14 @@ INK = "#1d2329"
 MUTED = "#6b727a"
 FAINT = "#c9cdd2"
 BLUE = "#0072b2"
-VERMILLION = "#d55e00"
+VERMILION = "#d55e00"
 GREEN = "#009e73"
 PURPLE = "#cc79a7"
 ORANGE = "#e69f00"
 SKY = "#56b4e9"
 HEAT = "#0a6aa6"
 
-CLASS_COLOURS = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, INK)
+CLASS_COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, INK)
 """Okabe and Ito's palette without its yellow, which vanishes on white paper."""
 
 # Counterparts on a dark page. HEAT is left out: cells keep their own contrast.
@@ -36,7 +36,7 @@ _DARK = {
     MUTED: "#a3a8ae",
     FAINT: "#474d54",
     BLUE: "#5fb0e5",
-    VERMILLION: "#f0894a",
+    VERMILION: "#f0894a",
     GREEN: "#35c79d",
 }
 

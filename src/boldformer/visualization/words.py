@@ -19,10 +19,10 @@ _UNITS = {"_s": "s", "_hz": "Hz", "_mm": "mm"}
 _FEW = 10
 
 MODES = {
-    "transductive": "Transductive: each volume is cleaned with its whole run, later "
+    "transductive": "Each volume is cleaned with its whole run, later "
     "volumes included. No labels are used, but this is not what a decoder would see "
     "while the scan is running.",
-    "causal": "Causal: each volume is cleaned with itself and earlier volumes only, as "
+    "causal": "Each volume is cleaned with itself and earlier volumes only, as "
     "it could be while the scan is running.",
 }
 
@@ -39,10 +39,11 @@ def what_was_done(results: Results) -> list[str]:
     model, protocol = metrics["model"], metrics["protocol"]
     n_classes = len(results.labels)
     named = f": {listed(results.labels)}" if n_classes <= 12 else ""
+    window = metrics["window"]
     first = (
         f"{_recordings(metrics)} They were cut into "
-        f"{count(metrics['n_windows'], 'window')} of {metrics['window']['length_s']:g} "
-        f"s, each beginning {metrics['window']['delay_s']:g} s after its event, since "
+        f"{count(metrics['n_windows'], 'window')} of {window['length_s']:.3g} s, "
+        f"each beginning {window['delay_s']:.3g} s after its event, since "
         "the blood response lags behind what causes it. The model "
         f"{model['name']}{_parameters(model)} learned to tell {n_classes} classes "
         f"apart{named}."
@@ -173,6 +174,7 @@ def methods(results: Results) -> str:
     """Write a methods paragraph for a paper, with author–year references."""
     metrics = results.metrics
     dataset, protocol = metrics["dataset"], metrics["protocol"]
+    window = metrics["window"]
     version = metrics["versions"].get("boldformer", "")
     steps = listed(
         (step["meaning"] or step["name"]).lower()
@@ -187,8 +189,8 @@ def methods(results: Results) -> str:
         f"{count(dataset['n_subjects'], 'subject')} (dataset {dataset['name']}), "
         f"organised after BIDS (Gorgolewski et al., 2016). Preprocessing "
         f"({metrics['preprocessing']['mode']}), in this order: {steps}. Windows of "
-        f"{metrics['window']['length_s']:g} s ({metrics['window']['n_times']} volumes) "
-        f"began {metrics['window']['delay_s']:g} s after event onset. The model "
+        f"{window['length_s']:.3g} s ({window['n_times']} volumes) "
+        f"began {window['delay_s']:.3g} s after event onset. The model "
         f"{metrics['model']['name']}{_parameters(metrics['model'])} was trained with "
         f"PyTorch (Paszke et al., 2019) and seed {protocol.get('seed')}. "
         f"{_sentence(protocol.get('scheme', ''))} It was compared on the same folds "
@@ -264,8 +266,8 @@ def _recordings(metrics: dict[str, Any]) -> str:
     ]
     return (
         f"The data are {count(dataset['n_runs'], 'run')} of "
-        f"{count(dataset['n_subjects'], 'subject')} in {dataset['name']} "
-        f"({', '.join(filter(None, details))})."
+        f"{count(dataset['n_subjects'], 'subject')} in {dataset['name']}: "
+        f"{', '.join(filter(None, details))}."
     )
 
 
