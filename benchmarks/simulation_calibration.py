@@ -1,4 +1,4 @@
-"""Is the simulated cohort as hard as the recordings that it imitates?
+"""Show whether the simulated cohort is as hard as the recordings that it imitates.
 
 A linear SVM on window means, leave-subjects-out, four classes (chance 0.25): on the
 somatotopic dataset ds004044 it scores 0.805 with run centring and 0.286 without, with

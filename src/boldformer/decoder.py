@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,8 +22,6 @@ from boldformer.config import (
     TrainingConfig,
     WindowConfig,
 )
-from boldformer.data.atomic import atomic_path, write_json, write_text
-from boldformer.data.images import open_image
 from boldformer.data.prepare import prepare
 from boldformer.data.recording import Dataset, Recording
 from boldformer.data.store import Grid, one_grid
@@ -38,12 +35,9 @@ from boldformer.errors import InputError, MismatchError
 from boldformer.interpretation.maps import class_maps, methods_for, to_image
 from boldformer.models.base import DecoderModel
 from boldformer.preprocessing.pipeline import Pipeline, pipeline_from_config
+from boldformer.training import saved
 from boldformer.training.estimate import estimate, probabilities
 from boldformer.training.source import ArrayWindows
-from boldformer.training.weights import load_model, save_model
-
-FORMAT = "boldformer-decoder"
-VERSION = 1
 
 
 class Decoder(ClassifierMixin, BaseEstimator):
@@ -240,8 +234,7 @@ class Decoder(ClassifierMixin, BaseEstimator):
 
     def _remember_source(self, windows: WindowSet) -> None:
         self.pipeline_ = Pipeline(tuple(windows.pipeline))
-        self.grid_, self.box_ = windows.grid, windows.box
-        self.grid_mask_ = windows.grid_mask
+        self.grid_, self.grid_mask_ = windows.grid, windows.grid_mask
         self.t_r_ = windows.t_r
         if not hasattr(self, "window_"):
             length_s = windows.shape[1] * windows.t_r
@@ -377,46 +370,26 @@ class Decoder(ClassifierMixin, BaseEstimator):
         """
         check_is_fitted(self)
         folder = Path(folder)
-        with atomic_path(folder) as temporary:
-            temporary.mkdir()
-            save_model(self.model_, self.model, temporary)
-            write_json(temporary / "decoder.json", self._record())
-            if hasattr(self, "grid_"):
-                image = nib.Nifti1Image(
-                    self.grid_mask_.astype(np.uint8), self.grid_.matrix
-                )
-                nib.save(image, temporary / "mask.nii.gz")
-            write_text(temporary / "README.md", card or self._card())
+        place = (self.grid_, self.grid_mask_) if hasattr(self, "grid_") else None
+        saved.write(folder, self.model_, self._record(), place, card)
         return folder
 
     def _record(self) -> dict[str, Any]:
         record: dict[str, Any] = {
-            "format": FORMAT,
-            "version": VERSION,
             "classes": self.classes_.tolist(),
             "t_r": self.t_r_,
             "model": self.model,
             "model_parameters": dict(self.model_parameters or {}),
             "training": settings.to_dict(self.training_),
         }
-        if hasattr(self, "grid_"):
-            record |= {
-                "window": settings.to_dict(self.window_),
-                "pipeline": [dict(step) for step in self.pipeline_.steps],
-                "pipeline_hash": self.pipeline_.hash,
-                "space": self.grid_.space,
-            }
-        else:
-            record["n_features_in"] = int(self.n_features_in_)
-        return record
-
-    def _card(self) -> str:
-        classes = ", ".join(map(str, self.classes_))
-        return (
-            f"# BoldFormer decoder\n\nModel `{self.model}`; classes: {classes}.\n\n"
-            "`Decoder.load` reads this folder; it prepares recordings as the model's "
-            "own were prepared and refuses others.\n"
-        )
+        if not hasattr(self, "grid_"):
+            return record | {"n_features_in": int(self.n_features_in_)}
+        return record | {
+            "window": settings.to_dict(self.window_),
+            "pipeline": [dict(step) for step in self.pipeline_.steps],
+            "pipeline_hash": self.pipeline_.hash,
+            "space": self.grid_.space,
+        }
 
     @classmethod
     def load(cls, folder: str | Path) -> Decoder:
@@ -427,23 +400,22 @@ class Decoder(ClassifierMixin, BaseEstimator):
         InputError
             When the folder holds no decoder this version can read.
         """
-        folder = Path(folder)
-        record = _read_record(folder)
-        decoder = cls(record["model"], model_parameters=record["model_parameters"])
+        model, record, place = saved.read(Path(folder))
+        training = settings.from_dict(TrainingConfig, record["training"])
+        decoder = cls(
+            record["model"],
+            model_parameters=record["model_parameters"],
+            training=training,
+        )
         decoder.classes_ = np.array(record["classes"])
         decoder.t_r_ = record["t_r"]
-        decoder.training_ = settings.from_dict(TrainingConfig, record["training"])
-        decoder.training = decoder.training_
-        decoder.model_ = load_model(folder)
-        if "pipeline" not in record:
+        decoder.model_, decoder.training_ = model, training
+        if place is None:
             decoder.n_features_in_ = record["n_features_in"]
             return decoder
         decoder.pipeline_ = Pipeline(tuple(record["pipeline"]))
         decoder.window_ = settings.from_dict(WindowConfig, record["window"])
-        image = open_image(folder / "mask.nii.gz", 3)
-        mask = np.asanyarray(image.dataobj) > 0
-        decoder.grid_mask_ = mask
-        decoder.grid_ = Grid.from_arrays(mask.shape, image.affine, record["space"])
+        decoder.grid_, decoder.grid_mask_ = place
         return decoder
 
     def methods(self) -> list[str]:
@@ -464,21 +436,3 @@ def _array_windows(X: np.ndarray) -> ArrayWindows:
             received=f"{X.ndim} dimensions",
         )
     return ArrayWindows(X.reshape(shapes[X.ndim]))
-
-
-def _read_record(folder: Path) -> dict[str, Any]:
-    try:
-        record = json.loads((folder / "decoder.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"{folder} holds no decoder",
-            wanted="a folder that Decoder.save wrote",
-            received=str(error),
-        ) from None
-    if record.get("format") != FORMAT or record.get("version") != VERSION:
-        raise InputError(
-            f"{folder} was written by another version",
-            wanted=f"{FORMAT} {VERSION}",
-            received=f"{record.get('format')} {record.get('version')}",
-        )
-    return record

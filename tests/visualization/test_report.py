@@ -85,7 +85,7 @@ def test_it_says_what_it_must(page):
     for words in (
         "Transductive",
         "What not to conclude",
-        "boldformer run --config run.toml",
+        "boldformer run NEW_FOLDER --config run.toml",
         "Audit: clean",
         "Training accuracy",
     ):

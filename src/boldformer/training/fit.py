@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import logging
-import signal
 import time
-import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import lightning.pytorch as pl
 import numpy as np
 import pandas as pd
 import torch
-from lightning.pytorch.callbacks import Callback, EarlyStopping
+from lightning.pytorch.callbacks import EarlyStopping
 from torch.utils.data import DataLoader
 
 from boldformer.config import TrainingConfig, to_dict
@@ -32,13 +26,12 @@ from boldformer.training.callbacks import (
     EpochCheckpoint,
     History,
 )
-from boldformer.training.checkpoint import SafeCheckpointIO
-from boldformer.training.devices import local_seed, resolve_bf16, resolve_device
 from boldformer.training.linear import LinearDecoder
 from boldformer.training.module import Batches, SeededBatches, TrainingModule
 from boldformer.training.predict import predict_proba
 from boldformer.training.source import WindowSource, gather_means
 from boldformer.training.start import set_readout, start_readout
+from boldformer.training.trainer import run_trainer
 
 __all__ = ["FitResult", "fit_model", "predict_proba"]
 
@@ -209,7 +202,7 @@ def _fit_network(
     if checkpoint_dir is not None:
         path = Path(checkpoint_dir) / CHECKPOINT
         callbacks.append(EpochCheckpoint(path))
-    _run(module, loaders, callbacks, config, path)
+    run_trainer(module, loaders, callbacks, config, path)
     model.cpu().load_state_dict(best.weights, strict=True)
     return FitResult(
         history=pd.DataFrame(history.rows, columns=list(HISTORY_COLUMNS)),
@@ -218,36 +211,6 @@ def _fit_network(
         early_stopping=held is not None,
         seconds=0.0,
     )
-
-
-def _run(
-    module: TrainingModule,
-    loaders: list[DataLoader],
-    callbacks: list[Callback],
-    config: TrainingConfig,
-    path: Path | None,
-) -> None:
-    device = resolve_device(config.device)
-    resume = path if path is not None and path.exists() else None
-    with _quiet(), local_seed(config.seed), _interruptible() as trainers:
-        trainer = pl.Trainer(
-            accelerator="gpu" if device.type == "cuda" else "cpu",
-            devices=[device.index or 0] if device.type == "cuda" else 1,
-            precision="bf16-mixed"
-            if resolve_bf16(config.precision, device)
-            else "32-true",
-            max_epochs=config.max_epochs,
-            callbacks=callbacks,
-            plugins=[SafeCheckpointIO()],
-            logger=False,
-            enable_checkpointing=path is not None,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            num_sanity_val_steps=0,
-            default_root_dir=path.parent if path is not None else None,
-        )
-        trainers.append(trainer)
-        trainer.fit(module, loaders[0], loaders[1:] or None, ckpt_path=resume)
 
 
 def _early_stopping(patience: int) -> EarlyStopping:
@@ -320,37 +283,3 @@ def _check(
             wanted="windows of two classes or more",
             received=f"class {labels[0]} only",
         )
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence Lightning's notes and warnings, inside the block only."""
-    loggers = [
-        logging.getLogger(name)
-        for name in ("lightning.pytorch", "lightning.fabric", "lightning")
-    ]
-    levels = [logger.level for logger in loggers]
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module="lightning")
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
-        try:
-            yield
-        finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)
-
-
-@contextlib.contextmanager
-def _interruptible() -> Iterator[list[pl.Trainer]]:
-    """Let Ctrl-C through: Lightning swallows it, exits and leaves it disabled."""
-    handler = signal.getsignal(signal.SIGINT)
-    trainers: list[pl.Trainer] = []
-    try:
-        yield trainers
-    except SystemExit as stop:
-        # A subclass is Lightning's answer to SIGTERM, which must end the process.
-        if type(stop) is SystemExit and any(t.interrupted for t in trainers):
-            signal.signal(signal.SIGINT, handler)
-            raise KeyboardInterrupt from None
-        raise

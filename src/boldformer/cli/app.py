@@ -7,13 +7,35 @@ import logging
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from boldformer import __version__, config
+from boldformer.cli.options import (
+    Acquisition,
+    Confounds,
+    DataDir,
+    Derivatives,
+    DummyScans,
+    HighPass,
+    Jobs,
+    OutDir,
+    Overwrite,
+    Participants,
+    Quiet,
+    Raw,
+    Sessions,
+    Space,
+    Tasks,
+    VolumeShape,
+    data_options,
+    option,
+    over,
+    preprocessing_options,
+    run_config,
+)
 from boldformer.errors import BoldFormerError, InputError
 
 app = typer.Typer(
@@ -78,55 +100,6 @@ def _os_error_line(error: OSError) -> str:
     return f"{error.strerror or error}{where}"
 
 
-# --- options that several commands share -------------------------------------------
-
-DataDir = Annotated[Path, typer.Argument(metavar="BIDS_DIR", help="BIDS dataset.")]
-OutDir = Annotated[Path, typer.Argument(metavar="OUT", help="Output folder.")]
-Jobs = Annotated[
-    int, typer.Option("--n-jobs", help="Runs prepared at once; 0 takes every core.")
-]
-Overwrite = Annotated[
-    bool, typer.Option("--overwrite", help="Replace what OUT holds from another run.")
-]
-Quiet = Annotated[bool, typer.Option("--quiet", help="No progress.")]
-
-
-def _option(*names: str, help: str, **more: Any) -> Any:
-    return typer.Option(*names, help=help, show_default=False, **more)
-
-
-Participants = Annotated[
-    list[str] | None,
-    _option(
-        "--participant-label", help="Subjects, without sub-; repeat or use commas."
-    ),
-]
-Tasks = Annotated[list[str] | None, _option("--task", help="Tasks, without task-.")]
-Sessions = Annotated[list[str] | None, _option("--session-label", help="Sessions.")]
-Space = Annotated[str | None, _option("--space", help="Space of the recordings.")]
-Acquisition = Annotated[str | None, _option("--acquisition", help="acq- entity.")]
-Derivatives = Annotated[
-    Path | None,
-    _option("--derivatives", help="Preprocessed recordings lying elsewhere."),
-]
-Raw = Annotated[bool | None, _option("--raw", help="Ignore derivatives.")]
-VolumeShape = Annotated[
-    tuple[int, int, int] | None,
-    _option("--volume-shape", help="Crop or zero-pad volumes to X Y Z."),
-]
-DummyScans = Annotated[
-    int | None,
-    _option("--dummy-scans", help="Volumes dropped at the start; default: detected."),
-]
-HighPass = Annotated[
-    float | None, _option("--high-pass", help="Cut-off in Hz; 0 for none. [1/128]")
-]
-Confounds = Annotated[
-    str | None,
-    _option("--confounds", help="fMRIPrep groups, or none. [motion,wm_csf]"),
-]
-
-
 @app.command()
 def run(
     bids_dir: Annotated[
@@ -150,7 +123,7 @@ def run(
     derivatives: Derivatives = None,
     raw: Raw = None,
     labels: Annotated[
-        list[str] | None, _option("--labels", help="Event types to decode. [all]")
+        list[str] | None, option("--labels", help="Event types to decode. [all]")
     ] = None,
     volume_shape: VolumeShape = None,
     dummy_scans: DummyScans = None,
@@ -158,50 +131,48 @@ def run(
     confounds: Confounds = None,
     no_centre: Annotated[
         bool,
-        _option("--no-centre", help="Keep run means (shows what centring is worth)."),
+        option("--no-centre", help="Keep run means (shows what centring is worth)."),
     ] = False,
     delay: Annotated[
-        float | None, _option("--delay", help="Haemodynamic delay in seconds. [5]")
+        float | None, option("--delay", help="Haemodynamic delay in seconds. [5]")
     ] = None,
     length: Annotated[
         float | None,
-        _option("--length", help="Window in seconds. [median event duration]"),
+        option("--length", help="Window in seconds. [median event duration]"),
     ] = None,
     model: Annotated[
-        str | None, _option("--model", help="Model to decode with. [hybrid]")
+        str | None, option("--model", help="Model to decode with. [hybrid]")
     ] = None,
     model_parameter: Annotated[
         list[str] | None,
-        _option("--model-parameter", help="KEY=VALUE of the model; repeat."),
+        option("--model-parameter", help="KEY=VALUE of the model; repeat."),
     ] = None,
     epochs: Annotated[
-        int | None, _option("--epochs", help="Epochs at the most.")
+        int | None, option("--epochs", help="Epochs at the most.")
     ] = None,
     batch_size: Annotated[
-        int | None, _option("--batch-size", help="Windows in a step.")
+        int | None, option("--batch-size", help="Windows in a step.")
     ] = None,
     learning_rate: Annotated[
-        float | None, _option("--learning-rate", help="Peak learning rate.")
+        float | None, option("--learning-rate", help="Peak learning rate.")
     ] = None,
     device: Annotated[
-        str | None, _option("--device", help="auto, cpu or cuda. [auto]")
+        str | None, option("--device", help="auto, cpu or cuda. [auto]")
     ] = None,
-    folds: Annotated[int | None, _option("--folds", help="Number of folds.")] = None,
+    folds: Annotated[int | None, option("--folds", help="Number of folds.")] = None,
     seed: Annotated[
-        int | None, _option("--seed", help="Of folds, weights, order. [0]")
+        int | None, option("--seed", help="Of folds, weights, order. [0]")
     ] = None,
     n_resamples: Annotated[
-        int | None, _option("--n-resamples", help="Bootstrap resamples. [1000]")
+        int | None, option("--n-resamples", help="Bootstrap resamples. [1000]")
     ] = None,
     allow_leakage: Annotated[
         bool | None,
-        _option(
-            "--allow-leakage", help="Go on after a leak; numbers are marked LEAKY."
-        ),
+        option("--allow-leakage", help="Go on after a leak; numbers are marked LEAKY."),
     ] = None,
     config_file: Annotated[
         Path | None,
-        _option("--config", help="run.toml of another run; options override it."),
+        option("--config", help="run.toml of another run; options override it."),
     ] = None,
     n_jobs: Jobs = 0,
     overwrite: Overwrite = False,
@@ -211,7 +182,7 @@ def run(
 
     An interrupted run goes on where it stopped when the command is given again.
     """
-    settings = _run_config(locals())
+    settings = run_config(locals())
     if not settings.data.path or (out is None):
         raise InputError(
             "BIDS_DIR and OUT are needed", fix="boldformer run BIDS_DIR OUT"
@@ -227,111 +198,6 @@ def run(
         progress=not quiet,
     )
     typer.echo(str(report))
-
-
-def _run_config(options: dict[str, Any]) -> config.RunConfig:
-    """Lay the options that were given over the configuration file or the defaults."""
-    base = config.RunConfig()
-    if options["config_file"] is not None:
-        base = config.load(options["config_file"])
-    units = {"participant": "run", "group": "subject", None: None}
-    if options["level"] not in units:
-        raise InputError(
-            "unknown level", wanted="participant or group", received=options["level"]
-        )
-    no_centre = {"centre": False, "normalise": "none", "detrend_order": -1}
-    no_centre |= {"high_pass_hz": 0.0, "confounds": ()}
-    preprocessing = {
-        **_preprocessing_options(options),
-        **(no_centre if options["no_centre"] else {}),
-    }
-    return replace(
-        base,
-        data=_over(base.data, _data_options(options)),
-        preprocessing=_over(base.preprocessing, preprocessing),
-        window=_over(
-            base.window, {"delay_s": options["delay"], "length_s": options["length"]}
-        ),
-        model=_over(
-            base.model,
-            {
-                "name": options["model"],
-                "parameters": _key_values(options["model_parameter"]),
-            },
-        ),
-        training=_over(
-            base.training,
-            {
-                "max_epochs": options["epochs"],
-                "batch_size": options["batch_size"],
-                "learning_rate": options["learning_rate"],
-                "device": options["device"],
-                "seed": options["seed"],
-            },
-        ),
-        evaluation=_over(
-            base.evaluation,
-            {
-                "folds": options["folds"],
-                "unit": units[options["level"]],
-                "n_resamples": options["n_resamples"],
-                "seed": options["seed"],
-                "allow_leakage": options["allow_leakage"],
-            },
-        ),
-    )
-
-
-def _data_options(options: dict[str, Any]) -> dict[str, Any]:
-    path, derivatives = options["bids_dir"], options["derivatives"]
-    return {
-        "path": str(path.resolve()) if path else None,
-        "derivatives": str(derivatives.resolve()) if derivatives else None,
-        "participants": _listed(options["participant_label"]),
-        "tasks": _listed(options["task"]),
-        "sessions": _listed(options["session_label"]),
-        "space": options["space"],
-        "acquisition": options["acquisition"],
-        "raw": options["raw"],
-        "labels": _listed(options.get("labels")),
-    }
-
-
-def _preprocessing_options(options: dict[str, Any]) -> dict[str, Any]:
-    confounds = options["confounds"]
-    groups = None if confounds is None else _listed([confounds])
-    return {
-        "volume_shape": options["volume_shape"] or None,
-        "dummy_scans": options["dummy_scans"],
-        "high_pass_hz": options["high_pass"],
-        "confounds": () if confounds == "none" else groups,
-    }
-
-
-def _over(base: Any, given: dict[str, Any]) -> Any:
-    return replace(base, **{k: v for k, v in given.items() if v is not None})
-
-
-def _listed(values: list[str] | None) -> tuple[str, ...] | None:
-    if not values:
-        return None
-    parts = [part.strip() for value in values for part in value.split(",")]
-    return tuple(part for part in parts if part)
-
-
-def _key_values(pairs: list[str] | None) -> dict[str, Any] | None:
-    """Read KEY=VALUE pairs, the values as TOML (``drop_prob=0.2``), else as text."""
-    if not pairs:
-        return None
-    values: dict[str, Any] = {}
-    for pair in pairs:
-        key, separator, text = pair.partition("=")
-        if not separator or not key:
-            raise InputError(
-                "unusable model parameter", wanted="KEY=VALUE", received=pair
-            )
-        values[key] = config.parse_value(text)
-    return values
 
 
 @app.command()
@@ -362,8 +228,8 @@ def prepare(
     _log(quiet)
     base = config.RunConfig()
     summary, set_aside = prepare_dataset(
-        _over(base.data, _data_options(options)),
-        _over(base.preprocessing, _preprocessing_options(options)),
+        over(base.data, data_options(options)),
+        over(base.preprocessing, preprocessing_options(options)),
         store,
         n_jobs=_n_jobs(n_jobs),
         progress=not quiet,

@@ -1,0 +1,5 @@
+"""The command line: one command a verb, no logic of its own."""
+
+from boldformer.cli.app import app, main, run_command
+
+__all__ = ["app", "main", "run_command"]

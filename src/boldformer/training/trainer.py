@@ -1,0 +1,103 @@
+"""Lightning's trainer as a library should use it: quiet, seeded, interruptible."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import signal
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import lightning.pytorch as pl
+from lightning.pytorch.callbacks import Callback
+from torch.utils.data import DataLoader
+
+from boldformer.config import TrainingConfig
+from boldformer.training.checkpoint import SafeCheckpointIO
+from boldformer.training.devices import local_seed, resolve_bf16, resolve_device
+from boldformer.training.module import TrainingModule
+
+
+def run_trainer(
+    module: TrainingModule,
+    loaders: list[DataLoader],
+    callbacks: list[Callback],
+    config: TrainingConfig,
+    path: Path | None,
+) -> None:
+    """Train, from the checkpoint at `path` where there is one.
+
+    Parameters
+    ----------
+    module : TrainingModule
+        Trained in place.
+    loaders : list of DataLoader
+        Training batches and, where there are any, validation batches.
+    callbacks : list of Callback
+        Of Lightning.
+    config : TrainingConfig
+        Settings.
+    path : Path or None
+        Checkpoint to resume from.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        When the user breaks it off; the last checkpoint is whole.
+    """
+    device = resolve_device(config.device)
+    resume = path if path is not None and path.exists() else None
+    with _quiet(), local_seed(config.seed), _interruptible() as trainers:
+        trainer = pl.Trainer(
+            accelerator="gpu" if device.type == "cuda" else "cpu",
+            devices=[device.index or 0] if device.type == "cuda" else 1,
+            precision="bf16-mixed"
+            if resolve_bf16(config.precision, device)
+            else "32-true",
+            max_epochs=config.max_epochs,
+            callbacks=callbacks,
+            plugins=[SafeCheckpointIO()],
+            logger=False,
+            enable_checkpointing=path is not None,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            default_root_dir=path.parent if path is not None else None,
+        )
+        trainers.append(trainer)
+        trainer.fit(module, loaders[0], loaders[1:] or None, ckpt_path=resume)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence Lightning's notes and warnings, inside the block only."""
+    loggers = [
+        logging.getLogger(name)
+        for name in ("lightning.pytorch", "lightning.fabric", "lightning")
+    ]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="lightning")
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[list[pl.Trainer]]:
+    """Let Ctrl-C through: Lightning swallows it, exits and leaves it disabled."""
+    handler = signal.getsignal(signal.SIGINT)
+    trainers: list[pl.Trainer] = []
+    try:
+        yield trainers
+    except SystemExit as stop:
+        # A subclass is Lightning's answer to SIGTERM, which must end the process.
+        if type(stop) is SystemExit and any(t.interrupted for t in trainers):
+            signal.signal(signal.SIGINT, handler)
+            raise KeyboardInterrupt from None
+        raise
