@@ -134,15 +134,21 @@ class TrainingConfig:
         mixes none.
     ema_decay : float
         Memory of the average over steps whose weights are kept; 0 keeps the last.
-    linear_start : bool
+    linear_start : {"auto", "on", "off"}
         Whether a model's linear skip path is the closed-form linear decoder of the
-        training windows, so that the network learns what that leaves.
+        training windows, so that the network learns what that leaves. "auto" does so
+        with fewer than four training groups, where a network alone does worse.
     patience : int
-        Epochs without improvement on held-out *training* groups before training
-        stops; 0 switches early stopping off.
+        Epochs without a better accuracy on held-out *training* groups before training
+        stops. 0 holds nothing out and trains to the end of the schedule: with few
+        groups, what those held out would have taught is worth more than the choice of
+        an epoch that they allow.
     validation_fraction : float
-        Share of the training groups held out for early stopping. With fewer than
-        four training groups none are, and training runs its full length.
+        Share of the training groups held out for early stopping.
+    early_stopping_groups : int
+        Fewest training groups of which some are held out. With fewer, what is lost to
+        training costs more than stopping early gains, and training runs its full
+        length.
     seed : int
         Of weights, order and augmentation.
     device : {"auto", "cpu", "cuda"}
@@ -151,7 +157,7 @@ class TrainingConfig:
         Arithmetic; "auto" takes bf16 where the hardware is fast at it.
     """
 
-    max_epochs: int = 30
+    max_epochs: int = 12
     batch_size: int = 16
     learning_rate: float = 1e-3
     weight_decay: float = 0.05
@@ -160,9 +166,10 @@ class TrainingConfig:
     noise: float = 0.0
     mixup: float = 0.0
     ema_decay: float = 0.98
-    linear_start: bool = True
-    patience: int = 8
+    linear_start: str = "auto"
+    patience: int = 0
     validation_fraction: float = 0.15
+    early_stopping_groups: int = 20
     seed: int = 0
     device: str = "auto"
     precision: str = "auto"

@@ -69,6 +69,7 @@ def held_out_groups(
     fraction: float,
     seed: int = 0,
     labels: Sequence | np.ndarray | None = None,
+    fewest: int = FEWEST_GROUPS_TO_HOLD_OUT,
 ) -> np.ndarray | None:
     """Choose training groups to hold out for early stopping.
 
@@ -82,16 +83,18 @@ def held_out_groups(
         Of the choice.
     labels : sequence, shape (n_windows,), optional
         With these, a choice that would rob the rest of a class is not taken.
+    fewest : int
+        Number of groups below which none is held out.
 
     Returns
     -------
     ndarray of bool, shape (n_windows,), or None
-        True where a window is held out; None with fewer than four groups, for a
+        True where a window is held out; None with fewer than `fewest` groups, for a
         fraction of 0, or where no choice leaves every class to train on.
     """
     groups = np.asarray(groups)
     names = np.unique(groups)
-    if len(names) < FEWEST_GROUPS_TO_HOLD_OUT or fraction <= 0:
+    if len(names) < max(fewest, 2) or fraction <= 0:
         return None
     count = min(max(1, round(fraction * len(names))), len(names) - 1)
     order = np.random.default_rng(seed).permutation(names)

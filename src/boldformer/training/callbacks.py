@@ -11,7 +11,7 @@ from lightning.pytorch.callbacks import Callback, Checkpoint
 from torch import Tensor
 from tqdm import tqdm
 
-MONITORED = "validation_loss"
+MONITORED = "validation_accuracy"
 
 
 class History(Callback):
@@ -50,18 +50,22 @@ class History(Callback):
 
 
 class BestWeights(Callback):
-    """Averaged weights of the epoch with the lowest validation loss (else the last)."""
+    """Averaged weights of the epoch of best validation accuracy, else of the last.
+
+    Of equal epochs the later one counts. Accuracy, since the loss on a few new groups grows
+    with the network's certainty long before its decisions get worse.
+    """
 
     def __init__(self) -> None:
         self.epoch = 0
-        self.value = math.inf
+        self.value = -math.inf
         self.weights: dict[str, Tensor] = {}
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Keep the weights when they are the best so far."""
         if MONITORED in trainer.callback_metrics:
             value = float(trainer.callback_metrics[MONITORED])
-            if value >= self.value:
+            if value < self.value:
                 return
             self.value = value
         self.epoch = trainer.current_epoch + 1

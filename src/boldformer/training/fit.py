@@ -36,6 +36,8 @@ from boldformer.training.trainer import run_trainer
 __all__ = ["FitResult", "fit_model", "predict_proba"]
 
 CHECKPOINT = "last.ckpt"
+# Fewer training groups than this are too few for a network without a linear start.
+FEW_GROUPS = 4
 HISTORY_COLUMNS = (
     "epoch",
     "train_loss",
@@ -88,11 +90,12 @@ def fit_model(
     Networks are trained on the windows of some groups and stopped early by those of
     the others, all of them training groups; linear models are fitted in closed form.
 
-    Where the model has a linear skip path and ``config.linear_start`` is set, that path
-    is the closed-form linear decoder of the same training windows, and the network
-    learns what it leaves: in training it is fed the linear logits that decoders fitted
-    without a window's group give, since a linear decoder leaves nothing to learn on
-    windows that it has seen.
+    Where the model has a linear skip path and ``config.linear_start`` says so, that
+    path is the closed-form linear decoder of the same training windows, and the network
+    learns what it leaves: in training it is fed the linear logits of decoders fitted
+    without a window's group, since a linear decoder leaves nothing to learn on windows
+    that it has seen. Otherwise the path stays at zero. With many groups the network
+    alone is more accurate; with a handful of windows it is not.
 
     Parameters
     ----------
@@ -174,7 +177,11 @@ def _fit_network(
     held = None
     if config.patience > 0:
         held = held_out_groups(
-            groups, config.validation_fraction, config.seed, labels=labels
+            groups,
+            config.validation_fraction,
+            config.seed,
+            labels=labels,
+            fewest=config.early_stopping_groups,
         )
     rows = np.arange(len(windows))
     train = rows if held is None else rows[~held]
@@ -215,7 +222,9 @@ def _fit_network(
 
 def _early_stopping(patience: int) -> EarlyStopping:
     # Checked when validation ends, so that the callbacks of the epoch's end know.
-    return EarlyStopping(MONITORED, patience=patience, check_on_train_epoch_end=False)
+    return EarlyStopping(
+        MONITORED, mode="max", patience=patience, check_on_train_epoch_end=False
+    )
 
 
 def _linear_start(
@@ -227,12 +236,22 @@ def _linear_start(
 ) -> np.ndarray | None:
     """Fit the skip path, and give the logits that stand for it in training."""
     skip = getattr(model, "skip", None)
-    if skip is None or not config.linear_start or len(np.unique(groups)) < 2:
+    if skip is None:
+        return None
+    skip.requires_grad_(False)
+    n_groups = len(np.unique(groups))
+    few = n_groups < FEW_GROUPS
+    wanted = {"on": True, "off": False, "auto": few}.get(config.linear_start)
+    if wanted is None:
+        raise InputError(
+            "unknown linear_start",
+            wanted="'auto', 'on' or 'off'",
+            received=repr(config.linear_start),
+        )
+    if not wanted or n_groups < 2:
         return None
     means = gather_means(windows, np.arange(len(windows)))
-    offsets = start_readout(skip, windows, means, labels, groups)
-    skip.requires_grad_(False)
-    return offsets
+    return start_readout(skip, windows, means, labels, groups)
 
 
 def _class_weights(labels: np.ndarray, n_outputs: int) -> torch.Tensor:
