@@ -65,7 +65,9 @@ class PreprocessingConfig:
     high_pass_hz : float
         Cut-off of the cosine high-pass filter; 0 switches it off.
     confounds : tuple of str
-        fMRIPrep confound groups regressed out where a run has them.
+        Groups of fMRIPrep confounds regressed out where a run has them: ``motion``
+        (six parameters), ``motion24`` (with derivatives and squares), and nilearn's
+        ``wm_csf``, ``global_signal``, ``compcor``, ``ica_aroma`` ….
     normalise : {"zscore", "none"}
         Scaling of each voxel over its run.
     """

@@ -49,7 +49,7 @@ def test_a_prepared_run_equals_nilearns_masker(
     (run,) = prepared(root, tmp_path / "store").values()
     (recording,) = open_dataset(root)
     context, _ = prepare_module.load_confounds(
-        str(recording.bold), strategy=("motion", "wm_csf")
+        str(recording.bold), strategy=("motion", "wm_csf"), motion="basic"
     )
     masker = NiftiMasker(
         recording.mask,

@@ -255,8 +255,14 @@ def _confounds(
     groups = (pipeline.settings("clean") or {}).get("confounds", ())
     if not groups or recording.confounds is None:
         return None
+    full = "motion24" in groups
+    strategy = tuple(
+        dict.fromkeys(group.replace("motion24", "motion") for group in groups)
+    )
     try:
-        table, _ = load_confounds(str(recording.bold), strategy=tuple(groups))
+        table, _ = load_confounds(
+            str(recording.bold), strategy=strategy, motion="full" if full else "basic"
+        )
     except Exception as error:  # nilearn raises several kinds for missing columns
         raise BadRunError(
             f"{recording.confounds.name}: confounds cannot be loaded",

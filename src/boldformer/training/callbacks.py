@@ -52,8 +52,8 @@ class History(Callback):
 class BestWeights(Callback):
     """Averaged weights of the epoch of best validation accuracy, else of the last.
 
-    Of equal epochs the later one counts. Accuracy, since the loss on a few new groups grows
-    with the network's certainty long before its decisions get worse.
+    Of equal epochs the later one counts. Accuracy, since the loss on a few new groups
+    grows with the network's certainty long before its decisions get worse.
     """
 
     def __init__(self) -> None:
