@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
 from importlib import resources
 
 import numpy as np
@@ -12,8 +11,10 @@ from boldformer.simulation.anatomy import Anatomy, Template
 from boldformer.simulation.fields import FWHM_PER_SIGMA, Floats, SmoothField
 from boldformer.simulation.spec import CONDITIONS
 
-# Percent signal change at the plateau of a focus of weight one.
-AMPLITUDE_PERCENT = 4.5
+# Percent signal change at the plateau, in pure grey matter at a focus of weight one;
+# with the spreads below it makes decoding as hard as on real recordings
+# (benchmarks/simulation_calibration.py).
+AMPLITUDE_PERCENT = 3.8
 # Standard deviations between people: of a focus's place (per axis), and of the
 # logarithms of its size and of the responses.
 PLACE_SD_MM = 5.0
@@ -24,18 +25,10 @@ FOCUS_SD = 0.25
 RUN_SD = 0.1
 BLOCK_SD = 0.15
 # The fine pattern within an activation, which is everybody's own.
-PATTERN_SD = 0.7
+PATTERN_SD = 0.6
 PATTERN_FWHM_MM = 10.0
 
-
 FOCI_COLUMNS = ["x_mm", "y_mm", "z_mm"]
-
-
-@cache
-def _read_foci() -> pd.DataFrame:
-    path = resources.files("boldformer.simulation") / "somatotopy.tsv"
-    with path.open(encoding="utf-8") as table:
-        return pd.read_csv(table, sep="\t")
 
 
 def load_foci() -> pd.DataFrame:
@@ -48,11 +41,16 @@ def load_foci() -> pd.DataFrame:
         ``z_mm``, ``weight``, ``fwhm_mm``, ``coordinate_source`` (where the coordinate
         was published) and ``assignment`` (why it serves this body part).
     """
-    return _read_foci().copy()
+    path = resources.files("boldformer.simulation") / "somatotopy.tsv"
+    with path.open(encoding="utf-8") as table:
+        return pd.read_csv(table, sep="\t")
 
 
 def group_map(template: Template, condition: str) -> Floats:
-    """Percent signal change of the average person, ``(x, y, z)``."""
+    """Plant a condition in the average person: percent signal change, ``(x, y, z)``.
+
+    A voxel answers as the strongest focus in its reach makes it.
+    """
     foci = load_foci().query("condition == @condition")
     blobs = _blobs(
         template.coordinates_mm,

@@ -11,11 +11,14 @@ from boldformer.simulation.spec import CohortSpec
 PARAMETERS = ("trans_x", "trans_y", "trans_z", "rot_x", "rot_y", "rot_z")
 HEAD_RADIUS_MM = 50.0
 
-STEP_MM = 0.012
+# The head drifts along few directions at once, so the six parameters go together.
+N_DIRECTIONS = 2
+STEP_MM = 0.02
+JITTER_MM = 0.008
 SPIKES_PER_VOLUME = 0.012
 SPIKE_MM = 0.35
 BREATHING_MM = 0.03
-TASK_MM = 0.03
+TASK_MM = 0.015
 # Share of a displacement that interpolation leaves in the realigned images.
 RESIDUAL = 0.1
 # Percent of signal lost for each millimetre moved since the volume before.
@@ -28,7 +31,7 @@ def draw_motion(
     breathing: Floats,
     task_course: Floats,
 ) -> np.ndarray:
-    """Draw realignment parameters: a random walk, breathing, task and spikes.
+    """Draw realignment parameters: drift, jitter, breathing, task and spikes.
 
     Blocks of every condition move the head alike, in a direction drawn for the run,
     so that movement follows the task without telling its conditions apart.
@@ -49,7 +52,10 @@ def draw_motion(
     """
     n_times = spec.n_volumes
     pace = np.exp(rng.normal(0.0, 0.4))
-    walk = np.cumsum(rng.normal(0.0, STEP_MM * pace, size=(n_times, 6)), axis=0)
+    steps = rng.normal(0.0, STEP_MM * pace, size=(n_times, N_DIRECTIONS))
+    loadings = rng.normal(0.0, 1.0 / np.sqrt(N_DIRECTIONS), size=(N_DIRECTIONS, 6))
+    walk = np.cumsum(steps, axis=0) @ loadings
+    walk += rng.normal(0.0, JITTER_MM * pace, size=(n_times, 6))
     direction = np.array([0.2, 1.0, 0.6, 0.8, 0.1, 0.1])
     walk += BREATHING_MM * breathing[:, None] * direction
     walk += TASK_MM * task_course[:, None] * rng.normal(0.0, 1.0, size=6)
