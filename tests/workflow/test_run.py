@@ -65,6 +65,18 @@ def test_every_promised_file_is_there(finished: tuple[Path, Path, dict]) -> None
     assert description["DatasetType"] == "derivative"
 
 
+def test_the_output_is_a_bids_derivative(finished: tuple[Path, Path, dict]) -> None:
+    validator = shutil.which("bids-validator-deno", path=Path(sys.executable).parent)
+    if validator is None:
+        pytest.skip("bids-validator-deno is not installed")
+    _, out, _ = finished
+    done = subprocess.run(
+        [validator, "--format", "json", str(out)], capture_output=True, text=True
+    )
+    issues = json.loads(done.stdout)["issues"]["issues"]
+    assert [issue for issue in issues if issue["severity"] == "error"] == []
+
+
 def test_metrics_follow_the_schema(finished: tuple[Path, Path, dict]) -> None:
     _, _, metrics = finished
     jsonschema.validate(metrics, SCHEMA)

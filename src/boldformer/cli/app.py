@@ -52,6 +52,8 @@ app = typer.Typer(
 )
 
 
+_INTERRUPTED = 130
+
 # typer carries a click of its own, or uses the library, depending on its version; the
 # base of its usage errors is the one that both call ClickException.
 _USAGE_ERROR: Any = next(
@@ -71,11 +73,11 @@ def run_command(arguments: list[str]) -> int:
     """
     try:
         result = app(args=arguments, prog_name="boldformer", standalone_mode=False)
-        return result if isinstance(result, int) else 0
+        code = result if isinstance(result, int) else 0
     except BoldFormerError as error:
         return _fail(str(error), error.exit_code)
     except typer.Exit as done:
-        return done.exit_code
+        code = done.exit_code
     except _USAGE_ERROR as error:
         return _fail(error.format_message().replace("\n", " "), error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
@@ -84,6 +86,9 @@ def run_command(arguments: list[str]) -> int:
         )
     except OSError as error:
         return _fail(_os_error_line(error), 2)
+    if code == _INTERRUPTED:  # typer turns Ctrl-C into this code, without a word
+        _fail("interrupted; the same command goes on where this one stopped", code)
+    return code
 
 
 def _fail(line: str, code: int) -> int:
@@ -182,10 +187,15 @@ def run(
 
     An interrupted run goes on where it stopped when the command is given again.
     """
-    settings = run_config(locals())
-    if not settings.data.path or (out is None):
+    options = locals()
+    if config_file is not None and out is None:
+        # The file names the dataset, so the one path given is where to write.
+        options["bids_dir"], out = None, bids_dir
+    settings = run_config(options)
+    if not settings.data.path or out is None:
         raise InputError(
-            "BIDS_DIR and OUT are needed", fix="boldformer run BIDS_DIR OUT"
+            "BIDS_DIR and OUT are needed",
+            fix="boldformer run BIDS_DIR OUT, or boldformer run OUT --config FILE",
         )
     from boldformer.workflow import run_decoding
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from joblib import Parallel, delayed
 from nibabel import Nifti1Image
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
 from boldformer.data.atomic import atomic_path, write_json, write_tsv

@@ -98,10 +98,7 @@ def describe(out: Path, source: Path, name: str) -> None:
         },
     )
     ignored = [name for name in WRITTEN if not name.startswith(("dataset", "."))]
-    write_text(
-        out / ".bidsignore",
-        "".join(f"{name}{'' if '.' in name else '/'}\n" for name in ignored),
-    )
+    write_text(out / ".bidsignore", "".join(f"{name}\n" for name in ignored))
 
 
 def predictions_table(
