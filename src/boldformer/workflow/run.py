@@ -37,8 +37,7 @@ logger = logging.getLogger(__name__)
 REPORTED_BASELINES = ("linear_svm", "nuisance", "majority")
 
 DEMO_LABELS = ("left_leg", "right_leg", "forearm", "upper_arm")
-DEMO_SUBJECTS = 8
-DEMO_EPOCHS = 10
+DEMO_SUBJECTS = 10
 DEMO_FOLDS = 3
 
 
@@ -124,11 +123,7 @@ def run_demo(
         overwrite=overwrite,
     )
     base = RunConfig(data=DataConfig(path=str(cohort.resolve()), labels=DEMO_LABELS))
-    settings = replace(
-        base,
-        training=replace(base.training, max_epochs=DEMO_EPOCHS),
-        evaluation=replace(base.evaluation, folds=DEMO_FOLDS),
-    )
+    settings = replace(base, evaluation=replace(base.evaluation, folds=DEMO_FOLDS))
     return run_decoding(
         settings, out / "results", n_jobs=n_jobs, overwrite=overwrite, progress=progress
     )
