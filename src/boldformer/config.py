@@ -169,7 +169,7 @@ class TrainingConfig:
     mixup: float = 0.0
     ema_decay: float = 0.98
     linear_start: str = "auto"
-    patience: int = 0
+    patience: int = 8
     validation_fraction: float = 0.15
     early_stopping_groups: int = 20
     seed: int = 0
