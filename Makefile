@@ -9,6 +9,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 demo: $(VENV)/.installed  ## simulated cohort → report.html
 	$(BIN)/boldformer demo demo
 
+# Two workers of one thread each: more would fight over two cores.
+test: export OMP_NUM_THREADS = 1
 test: $(VENV)/.installed-test  ## the whole suite
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
