@@ -233,7 +233,13 @@ def test_ctrl_c_ends_in_one_line_and_the_run_goes_on(
     root, out = make_bids(subjects=4, runs=2), tmp_path / "out"
     command = [sys.executable, "-m", "boldformer", "run", str(root), str(out)]
     command += ["--epochs=400", "--n-resamples=50", "--n-jobs=1"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        text=True,
+        # Background jobs of a shell inherit an ignored SIGINT; a terminal's do not.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     deadline = time.monotonic() + 120
     while not list(out.glob("work/folds/*/last.ckpt")):
         assert time.monotonic() < deadline
