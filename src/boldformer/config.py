@@ -34,6 +34,16 @@ class DataConfig:
         Event types to decode; empty takes every type found.
     raw : bool
         Read the raw recordings even where derivatives exist.
+    source : {"auto", "bids", "hcp", "class-folders", "maps"}
+        Layout of the dataset; "auto" recognises it.
+    label_table : str, optional
+        How event types become labels: a TSV file with the columns ``trial_type`` and
+        ``label`` (and ``task``, where it matters), or the name of one that comes with
+        the package. Types it does not list are dropped.
+    resolution : str, optional
+        ``res`` entity of the recordings to read.
+    t_r : float
+        Repetition time in seconds where the files do not say it; 0 leaves it to them.
     """
 
     path: str = ""
@@ -45,40 +55,79 @@ class DataConfig:
     acquisition: str = ""
     labels: tuple[str, ...] = ()
     raw: bool = False
+    source: str = "auto"
+    label_table: str = ""
+    resolution: str = ""
+    t_r: float = 0.0
 
 
 @dataclass(frozen=True)
 class PreprocessingConfig:
     """How a run is cleaned before decoding.
 
+    The fields are a recipe for the usual order of steps; `steps` replaces them all.
+
     Parameters
     ----------
+    voxel_size_mm : float
+        Resample every volume to voxels of this size; 0 keeps the grid.
+    grid_like : str, optional
+        Resample every volume to the grid of this image, which must lie in the same
+        space.
     volume_shape : tuple of int, optional
         Crop or zero-pad every volume to this ``(x, y, z)``; empty keeps the grid.
+    smooth_mm : float
+        FWHM of a Gaussian in space; 0 does not smooth.
     dummy_scans : int
         Volumes dropped at the start of every run; -1 drops the non-steady-state
-        volumes that the run shows at its start.
+        volumes that the run shows at its start (four in a causal pipeline).
+    despike : bool
+        Squash spikes of single voxels.
+    scrub_fd_mm : float
+        Framewise displacement above which a volume is replaced by what its neighbours
+        say, and does not count in the fit of confounds; 0 replaces none.
     centre : bool
         Subtract each voxel's mean over its run.
     detrend_order : int
         Order of the polynomial removed from each voxel; -1 removes none.
     high_pass_hz : float
         Cut-off of the cosine high-pass filter; 0 switches it off.
+    low_pass_hz : float
+        Cut-off of a Butterworth low-pass filter; 0 switches it off.
     confounds : tuple of str
         Groups of fMRIPrep confounds regressed out where a run has them: ``motion``
         (six parameters), ``motion24`` (with derivatives and squares), and nilearn's
         ``wm_csf``, ``global_signal``, ``compcor``, ``ica_aroma`` ….
-    normalise : {"zscore", "none"}
+    confound_options : dict
+        Further arguments of ``nilearn.interfaces.fmriprep.load_confounds``, such as
+        ``n_compcor`` or ``compcor = "temporal"``.
+    smooth_s : float
+        FWHM of a Gaussian along time, seconds; 0 does not smooth.
+    normalise : {"zscore", "percent_signal_change", "none"}
         Scaling of each voxel over its run.
+    causal : bool
+        Let every step see past volumes only, as a decoder in real time must.
+    steps : tuple of dict
+        A pipeline written out, each step ``{step = "name", setting = value}``.
     """
 
+    voxel_size_mm: float = 0.0
+    grid_like: str = ""
     volume_shape: tuple[int, ...] = ()
+    smooth_mm: float = 0.0
     dummy_scans: int = -1
+    despike: bool = False
+    scrub_fd_mm: float = 0.0
     centre: bool = True
     detrend_order: int = 1
     high_pass_hz: float = 1 / 128
+    low_pass_hz: float = 0.0
     confounds: tuple[str, ...] = ("motion", "wm_csf")
+    confound_options: dict[str, Any] = field(default_factory=dict)
+    smooth_s: float = 0.0
     normalise: str = "zscore"
+    causal: bool = False
+    steps: tuple[dict[str, Any], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -91,10 +140,18 @@ class WindowConfig:
         Haemodynamic delay: a window begins this long after its event.
     length_s : float
         Length of a window; 0 takes the median duration of the events.
+    stride_s : float
+        Further windows of an event begin every so many seconds, while they end before
+        the event does (delayed); 0 takes one window an event.
+    step_s : float
+        Time between the frames of a window. 0 takes the repetition time, the longest
+        where recordings have several; others are resampled to it.
     """
 
     delay_s: float = 5.0
     length_s: float = 0.0
+    stride_s: float = 0.0
+    step_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -315,6 +372,9 @@ def _toml_value(value: Any) -> str:
         return _toml_string(value)
     if isinstance(value, list):
         return "[" + ", ".join(_toml_value(item) for item in value) + "]"
+    if isinstance(value, dict):  # a table inside a list
+        pairs = (f"{_toml_key(k)} = {_toml_value(v)}" for k, v in value.items())
+        return "{" + ", ".join(pairs) + "}"
     raise InputError(
         "a setting cannot be written to TOML",
         wanted="text, numbers, booleans, lists or tables",

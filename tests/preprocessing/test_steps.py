@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from nilearn.glm.first_level import make_first_level_design_matrix
-from nilearn.signal import clean
+from nilearn.signal import clean, standardize_signal
 from scipy.signal import detrend
 from scipy.stats import zscore as scipy_zscore
 
 from boldformer.errors import InputError
 from boldformer.preprocessing.confounds import regress_out
-from boldformer.preprocessing.normalisation import centre, zscore
+from boldformer.preprocessing.normalisation import (
+    centre,
+    percent_signal_change,
+    zscore,
+)
 from boldformer.preprocessing.temporal import (
     cosine_drifts,
     count_non_steady,
     polynomial_drifts,
+    power_drifts,
 )
 
 runs = hnp.arrays(
@@ -68,6 +75,30 @@ def test_centre_leaves_differences_alone(data: np.ndarray) -> None:
     np.testing.assert_allclose(
         np.diff(centred, axis=0), np.diff(data, axis=0), atol=1e-9
     )
+
+
+def test_percent_signal_change_equals_nilearns() -> None:
+    data = noise() * np.where(np.arange(30) % 3, 1.0, -1.0)
+    theirs = standardize_signal(data, standardize="psc")
+    np.testing.assert_allclose(percent_signal_change(data), theirs, rtol=1e-4)
+    single = percent_signal_change(data.astype(np.float32))
+    np.testing.assert_allclose(single, theirs, atol=1e-4)
+
+
+@given(runs)
+def test_percent_of_no_mean_is_zero(data: np.ndarray) -> None:
+    swinging = np.concatenate([data, -data])
+    assert not percent_signal_change(swinging).any()
+    assert np.isfinite(percent_signal_change(data)).all()
+
+
+@pytest.mark.parametrize("step", [centre, zscore, percent_signal_change])
+def test_frames_that_do_not_count_change_no_statistic(step: Callable) -> None:
+    data = noise()
+    good = np.random.default_rng(1).random(120) > 0.2
+    data[~good] += 300
+    np.testing.assert_allclose(step(data, good)[good], step(data[good]), atol=1e-9)
+    np.testing.assert_array_equal(step(data, np.ones(120, dtype=bool)), step(data))
 
 
 def test_linear_detrending_equals_scipy() -> None:
@@ -126,6 +157,29 @@ def test_collinear_and_constant_regressors_do_no_harm() -> None:
     data, one = noise(), noise(120, 1, 1)
     doubled = np.concatenate([one, 2 * one, np.full((120, 1), 7.0)], axis=1)
     np.testing.assert_allclose(regress_out(data, doubled), regress_out(data, one))
+
+
+def test_frames_that_do_not_count_are_left_out_of_the_fit() -> None:
+    data, regressors = noise(), noise(120, 4, 1)
+    good = np.random.default_rng(2).random(120) > 0.2
+    spoilt = data.copy()
+    spoilt[~good] += 300
+    result = regress_out(spoilt, regressors, good)
+    np.testing.assert_allclose(result[good], regress_out(data[good], regressors[good]))
+    # The same fit is taken from the frames that do not count.
+    removed = regress_out(data, regressors, good) - data
+    np.testing.assert_allclose((result - spoilt)[~good], removed[~good])
+    design = np.column_stack([np.ones(120), regressors])
+    fitted, *_ = np.linalg.lstsq(design, removed, rcond=None)
+    np.testing.assert_allclose(design @ fitted, removed, atol=1e-8)
+
+
+def test_powers_of_time_span_the_polynomials() -> None:
+    powers = np.column_stack([np.ones(90), power_drifts(1.5 * np.arange(90), 3)])
+    drifts = polynomial_drifts(90, 3)
+    fitted, *_ = np.linalg.lstsq(powers, drifts, rcond=None)
+    np.testing.assert_allclose(powers @ fitted, drifts, atol=1e-9)
+    assert power_drifts(np.arange(5.0), -1).shape == (5, 0)
 
 
 @pytest.mark.parametrize(

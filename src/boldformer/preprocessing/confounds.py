@@ -10,7 +10,9 @@ from boldformer.errors import InputError
 _RANK_TOLERANCE = 1e-6
 
 
-def regress_out(data: np.ndarray, regressors: np.ndarray) -> np.ndarray:
+def regress_out(
+    data: np.ndarray, regressors: np.ndarray, good: np.ndarray | None = None
+) -> np.ndarray:
     r"""Remove the least-squares fit of regressors, keeping each voxel's mean.
 
     :math:`Y - Q Q^\top Y`, with :math:`Q` an orthonormal basis of the regressors after
@@ -22,6 +24,8 @@ def regress_out(data: np.ndarray, regressors: np.ndarray) -> np.ndarray:
     data : ndarray, shape (n_times, n_voxels)
     regressors : ndarray, shape (n_times, n_regressors)
         Without a constant; collinear columns are allowed.
+    good : ndarray of bool, shape (n_times,), optional
+        Frames that count in the fit, all where None; it is removed from every frame.
 
     Returns
     -------
@@ -47,25 +51,31 @@ def regress_out(data: np.ndarray, regressors: np.ndarray) -> np.ndarray:
         )
     if not np.isfinite(regressors).all():
         raise InputError("regressors hold NaN or infinite values")
-    basis = _orthonormal(regressors)
-    if basis.shape[1] >= n_times - 1:
+    counted = np.ones(n_times, dtype=bool) if good is None else good
+    basis = _orthonormal(regressors, counted)
+    n_counted = int(counted.sum())
+    if basis.shape[1] >= n_counted - 1:
         raise InputError(
             "more regressors than the run can carry",
-            wanted=f"fewer than {n_times - 1} independent regressors",
+            wanted=f"fewer than {n_counted - 1} independent regressors",
             received=f"{basis.shape[1]}",
             fix="regress out fewer confounds, or use a lower cut-off frequency",
         )
-    basis = basis.astype(data.dtype)
-    return data - basis @ (basis.T @ data)
+    fitting = (basis * counted[:, None]).astype(data.dtype)
+    return data - basis.astype(data.dtype) @ (fitting.T @ data)
 
 
-def _orthonormal(regressors: np.ndarray) -> np.ndarray:
-    centred = regressors - regressors.mean(axis=0)
-    length = np.linalg.norm(centred, axis=0)
-    level = np.abs(regressors).max(axis=0, initial=0)
+def _orthonormal(regressors: np.ndarray, counted: np.ndarray) -> np.ndarray:
+    """Combine regressors so that they are orthonormal over the frames that count."""
+    centred = regressors - regressors[counted].mean(axis=0)
+    length = np.linalg.norm(centred[counted], axis=0)
+    level = np.abs(regressors[counted]).max(axis=0, initial=0)
     varies = length > _RANK_TOLERANCE * np.maximum(level, np.finfo(float).tiny)
     if not varies.any():
         return np.zeros((regressors.shape[0], 0))
     scaled = centred[:, varies] / length[varies]
-    left, strength, _ = np.linalg.svd(scaled, full_matrices=False)
-    return left[:, strength > _RANK_TOLERANCE * strength[0]]
+    left, strength, right = np.linalg.svd(scaled[counted], full_matrices=False)
+    kept = strength > _RANK_TOLERANCE * strength[0]
+    if counted.all():
+        return left[:, kept]
+    return scaled @ (right[kept].T / strength[kept])

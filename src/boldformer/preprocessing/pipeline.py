@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,55 +12,36 @@ import numpy as np
 
 from boldformer.config import PreprocessingConfig
 from boldformer.errors import InputError
-from boldformer.preprocessing.confounds import regress_out
-from boldformer.preprocessing.normalisation import centre, zscore
-from boldformer.preprocessing.temporal import cosine_drifts, polynomial_drifts
+from boldformer.preprocessing.base import CausalStep, Frame, RunContext
+from boldformer.preprocessing.checks import (
+    READING_SETTINGS,
+    check_steps,
+    parameters_of,
+    settings_of,
+)
+from boldformer.preprocessing.recipe import steps_from_config
+from boldformer.preprocessing.steps import STEPS
 
+__all__ = [
+    "READING_STEPS",
+    "STEPS",
+    "CausalPipeline",
+    "Frame",
+    "Pipeline",
+    "RunContext",
+    "pipeline_from_config",
+]
 
-@dataclass(frozen=True)
-class RunContext:
-    """What a step may need to know of the run it works on.
+READING_STEPS = tuple(READING_SETTINGS)
 
-    Parameters
-    ----------
-    t_r : float
-        Repetition time, seconds.
-    confounds : ndarray, shape (n_times, n_confounds), optional
-        Confound time series of the run, where it has them.
-    """
+# A causal pipeline knows neither how many volumes a run will show to be unsteady nor
+# its mean image: it drops a fixed number and masks the first ones it keeps.
+_CAUSAL_DUMMY_SCANS = 4
+_CAUSAL_MASK_VOLUMES = 10
 
-    t_r: float
-    confounds: np.ndarray | None = None
-
-
-def _clean(
-    data: np.ndarray,
-    run: RunContext,
-    detrend_order: int = 1,
-    high_pass_hz: float = 0.0,
-    confounds: Sequence[str] = (),
-) -> np.ndarray:
-    """Take drifts and confounds out in one projection (see `regress_out`)."""
-    n_times = data.shape[0]
-    regressors = [
-        polynomial_drifts(n_times, detrend_order),
-        cosine_drifts(n_times, run.t_r, high_pass_hz),
-    ]
-    if confounds and run.confounds is not None:
-        regressors.append(run.confounds)
-    return regress_out(data, np.concatenate(regressors, axis=1))
-
-
-# Each step takes (data (n_times, n_voxels), run, **settings) and returns new data.
-STEPS: dict[str, Callable[..., np.ndarray]] = {
-    "centre": lambda data, run: centre(data),
-    "clean": _clean,
-    "zscore": lambda data, run: zscore(data),
-}
-
-# Steps on the grid and on the choice of volumes, done while a run is read; they are
-# part of the record and of its hash.
-READING_STEPS = ("drop_volumes", "brain_mask", "pad_or_crop")
+# Faster than any recording, so that no sensible cut-off is above its Nyquist frequency.
+_TRIAL_T_R = 0.1
+_TRIAL_VOLUMES = 100
 
 
 @dataclass(frozen=True)
@@ -70,25 +51,39 @@ class Pipeline:
     Parameters
     ----------
     steps : tuple of mappings
-        Each ``{"step": name, **settings}``, JSON-ready.
+        Each ``{"step": name, **settings}``, JSON-ready; ``"causal": True`` in a step
+        along time chooses its causal form. Steps done while reading come first.
+
+    Raises
+    ------
+    InputError
+        For unknown steps or settings, values of another type, or a wrong order.
     """
 
     steps: tuple[Mapping[str, Any], ...]
 
     def __post_init__(self) -> None:
-        known = (*READING_STEPS, *STEPS)
-        for step in self.steps:
-            if step.get("step") not in known:
-                raise InputError(
-                    f"unknown preprocessing step {step.get('step')!r}",
-                    wanted=f"one of {', '.join(known)}",
-                )
+        check_steps(self.steps, STEPS)
+        # Values out of range are refused here, not run by run: a trial says which.
+        self.apply(np.zeros((_TRIAL_VOLUMES, 1)), RunContext(_TRIAL_T_R))
 
     @property
     def hash(self) -> str:
         """First 16 hexadecimal digits of the SHA-256 of the steps."""
         text = json.dumps([dict(step) for step in self.steps], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @property
+    def is_causal(self) -> bool:
+        """Whether every step along time sees past volumes only.
+
+        Dropping the volumes that a run shows to be unsteady is not causal: it looks at
+        the volumes that follow.
+        """
+        dropped = self.settings("drop_volumes") or {}
+        return dropped.get("dummy_scans", 0) >= 0 and all(
+            step.get("causal", False) for step in self._in_time
+        )
 
     def settings(self, name: str) -> dict[str, Any] | None:
         """Return the settings of a step, or None where the pipeline lacks it."""
@@ -98,7 +93,7 @@ class Pipeline:
         return None
 
     def apply(self, data: np.ndarray, run: RunContext) -> np.ndarray:
-        """Run the steps on one run.
+        """Run the steps along time on one run, or on some of its voxels.
 
         Parameters
         ----------
@@ -109,63 +104,151 @@ class Pipeline:
         Returns
         -------
         ndarray of float32, shape (n_times, n_voxels)
+            Each voxel depends on that voxel alone.
+
+        Raises
+        ------
+        InputError
+            Where the run does not suit a step.
         """
         data = np.asarray(data, dtype=np.float32)
-        for step in self.steps:
-            if step["step"] in STEPS:
-                settings = {k: v for k, v in step.items() if k != "step"}
-                data = STEPS[step["step"]](data, run, **settings)
+        for step in self._in_time:
+            form, settings = STEPS[step["step"]], settings_of(step)
+            if step.get("causal", False):
+                data = form.causal(data, run, **settings)
+                continue
+            if form.regular and run.has_gaps:
+                raise InputError(
+                    f"the step {step['step']!r} needs evenly spaced volumes",
+                    received="a run with volumes missing",
+                    fix="leave the step out, or use its causal form",
+                )
+            data = form.batch(data, run, **settings)
         return data
 
+    def causal(self) -> Pipeline:
+        """Return the same pipeline with every step in its causal form.
 
-def pipeline_from_config(config: PreprocessingConfig) -> Pipeline:
+        A count of dummy scans that the run decides becomes 4, the brain mask comes from
+        the first 10 volumes, and the cosine high-pass filter of ``clean``, which has no
+        causal form, is switched off.
+        """
+        steps = []
+        for step in self.steps:
+            changed: dict[str, Any] = {}
+            if step["step"] in STEPS:
+                changed["causal"] = True
+            if step["step"] == "drop_volumes" and step.get("dummy_scans", 0) < 0:
+                changed["dummy_scans"] = _CAUSAL_DUMMY_SCANS
+            if step["step"] == "brain_mask":
+                changed["n_first"] = _CAUSAL_MASK_VOLUMES
+            if step["step"] == "clean":
+                changed["high_pass_hz"] = 0.0
+            steps.append({**step, **changed})
+        return Pipeline(tuple(steps))
+
+    def without_time(self) -> Pipeline:
+        """Return what is left for frames that are maps in no order.
+
+        The steps of reading, but no volume dropped; of the others ``centre``,
+        ``zscore`` and ``percent_signal_change``, over all frames.
+        """
+        steps = []
+        for step in self.steps:
+            if step["step"] == "drop_volumes":
+                steps.append({**step, "dummy_scans": 0})
+            elif step["step"] == "brain_mask":
+                steps.append({"step": "brain_mask"})
+            elif step["step"] not in STEPS:
+                steps.append(dict(step))
+            elif not STEPS[step["step"]].ordered:
+                known = ("step", *parameters_of(STEPS[step["step"]], causal=False))
+                steps.append({key: step[key] for key in step if key in known})
+        return Pipeline(tuple(steps))
+
+    def stream(self, t_r: float) -> CausalPipeline:
+        """Start the steps along time on a run that comes volume by volume.
+
+        Parameters
+        ----------
+        t_r : float
+            Repetition time, seconds.
+
+        Raises
+        ------
+        InputError
+            When a step needs volumes to come.
+        """
+        late = [s["step"] for s in self._in_time if not s.get("causal", False)]
+        if late or not self.is_causal:
+            raise InputError(
+                "this pipeline cannot run volume by volume",
+                wanted="every step in its causal form",
+                received=f"{', '.join(late or ['drop_volumes'])} over the whole run",
+                fix="prepare and train with causal = true",
+            )
+        twins = [STEPS[s["step"]].twin(t_r, **settings_of(s)) for s in self._in_time]
+        return CausalPipeline(twins)
+
+    @property
+    def _in_time(self) -> list[Mapping[str, Any]]:
+        return [step for step in self.steps if step["step"] in STEPS]
+
+
+class CausalPipeline:
+    """A causal pipeline at work on one run; made by `Pipeline.stream`.
+
+    Parameters
+    ----------
+    twins : sequence of CausalStep
+        In the order of the pipeline.
+    """
+
+    def __init__(self, twins: Sequence[CausalStep]) -> None:
+        self._twins = tuple(twins)
+
+    def update(self, volume: np.ndarray, frame: Frame | None = None) -> np.ndarray:
+        """Take the next volume in and return it prepared.
+
+        Parameters
+        ----------
+        volume : ndarray, shape (n_voxels,)
+            Voxels in the mask, image intensities.
+        frame : Frame, optional
+            What is known of the volume; by default it is good, without confounds, and
+            follows the one before.
+
+        Returns
+        -------
+        ndarray of float32, shape (n_voxels,)
+        """
+        frame = frame or Frame()
+        volume = np.asarray(volume, dtype=np.float32)
+        for twin in self._twins:
+            volume = twin.update(volume, frame)
+        return volume
+
+
+def pipeline_from_config(
+    config: PreprocessingConfig, grid: Mapping[str, Any] | None = None
+) -> Pipeline:
     """Build the pipeline a configuration asks for.
+
+    Parameters
+    ----------
+    config : PreprocessingConfig
+    grid : mapping, optional
+        ``{"shape", "affine"}`` of the image that ``config.grid_like`` names.
+
+    Returns
+    -------
+    Pipeline
+        The steps are in the order of `boldformer.preprocessing.recipe`.
 
     Raises
     ------
     InputError
         For settings that contradict each other or are out of range.
     """
-    _check(config)
-    steps: list[dict[str, Any]] = [
-        {"step": "drop_volumes", "dummy_scans": config.dummy_scans},
-        {"step": "brain_mask"},
-    ]
-    if config.volume_shape:
-        steps.append({"step": "pad_or_crop", "shape": list(config.volume_shape)})
-    if config.centre:
-        steps.append({"step": "centre"})
-    if config.detrend_order > 0 or config.high_pass_hz > 0 or config.confounds:
-        steps.append(
-            {
-                "step": "clean",
-                "detrend_order": config.detrend_order,
-                "high_pass_hz": config.high_pass_hz,
-                "confounds": list(config.confounds),
-            }
-        )
-    if config.normalise == "zscore":
-        steps.append({"step": "zscore"})
-    return Pipeline(tuple(steps))
-
-
-def _check(config: PreprocessingConfig) -> None:
-    if config.normalise not in ("zscore", "none"):
-        raise InputError(
-            "unknown normalisation",
-            wanted="'zscore' or 'none'",
-            received=repr(config.normalise),
-        )
-    if config.normalise == "zscore" and not config.centre:
-        raise InputError(
-            "a z-score centres every voxel",
-            fix="set normalise = 'none' to keep run means, or centre = true",
-        )
-    if config.high_pass_hz < 0 or config.dummy_scans < -1:
-        raise InputError("high_pass_hz and dummy_scans cannot be negative")
-    if config.volume_shape and len(config.volume_shape) != 3:
-        raise InputError(
-            "unusable volume shape",
-            wanted="three numbers",
-            received=str(config.volume_shape),
-        )
+    pipeline = Pipeline(tuple(steps_from_config(config, grid)))
+    return pipeline.causal() if config.causal else pipeline

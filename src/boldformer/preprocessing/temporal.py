@@ -28,6 +28,26 @@ def polynomial_drifts(n_times: int, order: int) -> np.ndarray:
     return np.stack(columns, axis=1) if columns else np.zeros((n_times, 0))
 
 
+def power_drifts(time_s: np.ndarray, order: int) -> np.ndarray:
+    """Powers 1 to `order` of the time in units of 100 s.
+
+    They span what `polynomial_drifts` spans, but need not know how long the run will
+    be.
+
+    Parameters
+    ----------
+    time_s : ndarray, shape (n_times,)
+        Seconds since the first volume.
+    order : int
+        Highest power; below 1 there is no regressor.
+
+    Returns
+    -------
+    ndarray, shape (n_times, max(order, 0))
+    """
+    return (np.asarray(time_s)[:, None] / 100) ** np.arange(1, max(order, 0) + 1)
+
+
 def cosine_drifts(n_times: int, t_r: float, high_pass_hz: float) -> np.ndarray:
     r"""Discrete cosine regressors below a cut-off frequency.
 

@@ -1,0 +1,144 @@
+"""Checks of a pipeline as it is written down: names, settings, types, order."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import types
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from boldformer.errors import InputError
+from boldformer.preprocessing.base import Step
+
+# Steps on the grid and on the choice of volumes, done while a run is read, with the
+# settings they take; they are part of the record and of its hash.
+READING_SETTINGS: dict[str, tuple[str, ...]] = {
+    "drop_volumes": ("dummy_scans",),
+    "brain_mask": ("n_first",),
+    "resample": ("voxel_size_mm", "shape", "affine"),
+    "pad_or_crop": ("shape",),
+    "smooth": ("fwhm_mm",),
+}
+# What a step is written with beside its settings.
+_OWN_KEYS = ("step", "causal")
+
+
+def settings_of(step: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of a written step, without its name and form."""
+    return {key: value for key, value in step.items() if key not in _OWN_KEYS}
+
+
+def parameters_of(step: Step, causal: bool) -> dict[str, inspect.Parameter]:
+    """List the settings that a form of a step takes."""
+    form: Callable[..., Any] = step.twin if causal else step.batch
+    given = ("data", "run", "t_r")
+    parameters = inspect.signature(form, eval_str=True).parameters
+    return {name: p for name, p in parameters.items() if name not in given}
+
+
+def check_steps(
+    written: Sequence[Mapping[str, Any]], registry: Mapping[str, Step]
+) -> None:
+    """Check a written pipeline.
+
+    Parameters
+    ----------
+    written : sequence of mappings
+        Each ``{"step": name, **settings}``.
+    registry : mapping of str to Step
+        The steps along time.
+
+    Raises
+    ------
+    InputError
+        For a step or setting that does not exist, a value of another type, or a step of
+        reading after one along time.
+    """
+    last_in_time = ""
+    for step in written:
+        name = step.get("step")
+        known = (*READING_SETTINGS, *registry)
+        if name not in known:
+            raise InputError(
+                f"unknown preprocessing step {name!r}",
+                wanted=f"one of {', '.join(known)}",
+                fix=_suggestion(str(name), known),
+            )
+        if name in registry:
+            last_in_time = str(name)
+            _check_settings(step, registry[last_in_time])
+            continue
+        if last_in_time:
+            raise InputError(
+                f"the step {name!r} comes after {last_in_time!r}",
+                wanted="steps done while reading before steps along time",
+                fix=f"move {name!r} to the front",
+            )
+        _check_names(str(name), settings_of(step), READING_SETTINGS[str(name)])
+
+
+def _check_settings(step: Mapping[str, Any], form: Step) -> None:
+    name, causal = step["step"], step.get("causal", False)
+    if not isinstance(causal, bool):
+        raise InputError(
+            f"step {name!r}: unusable setting 'causal'",
+            wanted="true or false",
+            received=repr(causal),
+        )
+    settings = settings_of(step)
+    parameters = parameters_of(form, causal)
+    _check_names(name, settings, tuple(parameters))
+    for key, value in settings.items():
+        hint = parameters[key].annotation
+        if not _fits(hint, value):
+            raise InputError(
+                f"step {name!r}: setting {key!r} has the wrong type",
+                wanted=_in_words(hint),
+                received=repr(value)[:60],
+            )
+    for key, parameter in parameters.items():
+        if parameter.default is parameter.empty and key not in settings:
+            raise InputError(f"step {name!r} lacks its setting {key!r}")
+
+
+def _check_names(name: str, settings: Mapping[str, Any], known: Sequence[str]) -> None:
+    for key in settings:
+        if key not in known:
+            raise InputError(
+                f"step {name!r} has no setting {key!r}",
+                wanted=f"one of {', '.join(known)}" if known else "no setting",
+                fix=_suggestion(key, known),
+            )
+
+
+def _suggestion(name: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {near[0]!r}?" if near else ""
+
+
+def _fits(hint: Any, value: Any) -> bool:
+    """Tell whether a JSON value fits a type hint."""
+    kind = typing.get_origin(hint) or hint
+    if kind in (types.UnionType, typing.Union):
+        return any(_fits(option, value) for option in typing.get_args(hint))
+    if isinstance(value, bool):
+        return kind is bool
+    if kind is float:
+        return isinstance(value, (int, float))
+    if kind is Sequence:
+        items = typing.get_args(hint)[0]
+        is_list = isinstance(value, (list, tuple))
+        return is_list and all(_fits(items, item) for item in value)
+    return isinstance(value, kind)
+
+
+def _in_words(hint: Any) -> str:
+    if hint is float:
+        return "a number"
+    if hint is int:
+        return "a whole number"
+    if typing.get_origin(hint) is Sequence:
+        return "a list"
+    return "a table"
