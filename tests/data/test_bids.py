@@ -9,12 +9,10 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
-import pandas as pd
 import pytest
 
 from boldformer import open_dataset
-from boldformer.data.bids import read_events
-from boldformer.errors import BadRunError, DatasetError, InputError
+from boldformer.errors import DatasetError, InputError
 
 MakeBids = Callable[..., Path]
 
@@ -140,6 +138,13 @@ def test_folders_that_are_no_dataset(spoil: str, tmp_path: Path) -> None:
         open_dataset(root)
 
 
+def test_what_macos_leaves_beside_files_is_not_read(make_bids: MakeBids) -> None:
+    root = make_bids()
+    for file in [*root.rglob("*_bold.nii.gz"), *root.rglob("*.tsv")]:
+        file.with_name(f"._{file.name}").write_bytes(b"\x00\x05\x16\x07")
+    assert len(open_dataset(root)) == 4
+
+
 def test_two_files_of_one_run_are_refused(make_bids: MakeBids) -> None:
     root = make_bids(subjects=1, runs=1)
     bold = next(root.rglob("*_bold.nii.gz"))
@@ -148,39 +153,57 @@ def test_two_files_of_one_run_are_refused(make_bids: MakeBids) -> None:
         open_dataset(root)
 
 
-EVENTS = "onset\tduration\ttrial_type\n"
+def test_several_tasks(make_bids: MakeBids) -> None:
+    root = make_bids(subjects=2, runs=1)
+    for file in list(root.glob("sub-*/func/*")):
+        copy = file.with_name(file.name.replace("task-test", "task-other"))
+        shutil.copy(file, copy)
+    (root / "task-other_bold.json").write_text('{"RepetitionTime": 1.1}')
+    dataset = open_dataset(root)
+    assert {(r.task, r.t_r) for r in dataset} == {("test", 2.0), ("other", 1.1)}
+    assert len(open_dataset(root, task="other")) == 2
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("", "events.tsv"),
-        ("onset,duration,trial_type\n1,2,a\n", "separated by tabs"),
-        ("onset\tduration\n1\t2\n", "no column 'trial_type'"),
-        (EVENTS, "no usable event"),
-        (EVENTS + "n/a\t2\ta\n1\t2\tn/a\n", "no usable event"),
-    ],
-)
-def test_unusable_events(text: str, message: str, tmp_path: Path) -> None:
-    file = tmp_path / "events.tsv"
-    file.write_text(text)
-    with pytest.raises(BadRunError, match=message):
-        read_events(file)
+def test_a_given_repetition_time_fills_in_only(make_bids: MakeBids) -> None:
+    root = make_bids(subjects=1, runs=1)
+    assert open_dataset(root, t_r=3.0).recordings[0].t_r == 2.0
+    (root / "task-test_bold.json").write_text("{}")
+    bold = next(root.rglob("*_bold.nii.gz"))
+    image = nib.load(bold)
+    image.header.set_xyzt_units("mm")
+    nib.save(nib.Nifti1Image(image.get_fdata(), image.affine, image.header), bold)
+    assert open_dataset(root, t_r=3.0).recordings[0].t_r == 3.0
 
 
-def test_events_in_odd_spellings_are_read(tmp_path: Path) -> None:
-    file = tmp_path / "events.tsv"
-    rows = "20\tn/a\tright\r\n-3.5\t2\tleft\r\nn/a\t1\tleft\r\n5\t2\tünïcode \r\n"
-    file.write_text("\ufeff" + EVENTS.replace("\n", "\r\n") + rows, encoding="utf-8")
-    events = read_events(file)
-    expected = pd.DataFrame(
-        {
-            "onset": [-3.5, 5.0, 20.0],
-            "duration": [2.0, 2.0, 0.0],
-            "trial_type": ["left", "ünïcode", "right"],
-        }
-    )
-    pd.testing.assert_frame_equal(events, expected, check_dtype=False)
+def test_a_header_in_milliseconds(make_bids: MakeBids) -> None:
+    root = make_bids(subjects=1, runs=1)
+    (root / "task-test_bold.json").unlink()
+    bold = next(root.rglob("*_bold.nii.gz"))
+    image = nib.load(bold)
+    image.header.set_xyzt_units("mm", "msec")
+    image.header.set_zooms((3, 3, 3, 720))
+    nib.save(nib.Nifti1Image(image.get_fdata(), image.affine, image.header), bold)
+    assert open_dataset(root).recordings[0].t_r == 0.72
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"RepetitionTime": 2000}'])
+def test_a_broken_sidecar_sets_its_run_aside(content: str, make_bids: MakeBids) -> None:
+    root = make_bids(subjects=1, runs=2)
+    bold = next(root.rglob("*run-1_bold.nii.gz"))
+    bold.with_name(bold.name.replace(".nii.gz", ".json")).write_text(content)
+    dataset = open_dataset(root)
+    assert [r.run for r in dataset] == ["2"]
+    assert "bold.json" in dataset.set_aside[0][1]
+
+
+def test_participants_listed_twice_or_with_commas(make_bids: MakeBids) -> None:
+    root = make_bids(subjects=1)
+    file = root / "participants.tsv"
+    file.write_text("participant_id\tage\nsub-01\t30\nsub-01\t31\n")
+    assert open_dataset(root).recordings[0].participant == {"age": "30"}
+    file.write_text("participant_id,age\nsub-01,30\n")
+    with pytest.raises(DatasetError, match="by tabs, not by ','"):
+        open_dataset(root)
 
 
 def test_train_and_test_subjects(make_bids: MakeBids) -> None:

@@ -2,31 +2,49 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Sequence
+import functools
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import nibabel as nib
-import numpy as np
-import pandas as pd
-from nilearn.interfaces.bids import parse_bids_filename
 
 from boldformer.config import DataConfig
+from boldformer.data.bids_files import (
+    RUN_ENTITIES,
+    entities,
+    find_images,
+    is_preprocessed,
+    same_label,
+)
 from boldformer.data.recording import Dataset, Recording
-from boldformer.errors import BadRunError, DatasetError, InputError
+from boldformer.data.selection import as_dataset
+from boldformer.data.sidecars import (
+    checked_t_r,
+    header_t_r,
+    read_events,
+    read_json,
+    read_participants,
+)
+from boldformer.errors import BadRunError, DatasetError
 
-_BOLD_PATTERNS = ("*_bold.nii.gz", "*_bold.nii")
-_RUN_ENTITIES = ("ses", "task", "acq", "ce", "rec", "dir", "run")
-_PREFERRED_SPACES = ("MNI152NLin2009cAsym", "MNI152NLin6Asym")
+_SUFFIXES = (".nii.gz", ".nii")
+_DESCRIPTION = "dataset_description.json"
+_RAW_BESIDE = ("rawdata", "raw", "bids")
 
 
 def open_bids(config: DataConfig) -> Dataset:
     """Find the recordings of a BIDS dataset.
 
-    Where ``derivatives/`` (or ``config.derivatives``) holds preprocessed recordings
-    those are read; otherwise the raw ones. A run without usable events or repetition
-    time is set aside with its reason.
+    Where the folder, or ``derivatives/`` in it, or ``config.derivatives`` holds runs
+    that fMRIPrep preprocessed, those are read; otherwise the raw ones. They are read
+    in one space and resolution: those asked for, else MNI152NLin2009cAsym, another MNI
+    space, or the first by name, and there the images without a ``res`` entity, those
+    of 2 mm (``res-2``), or the first by name. A folder of fMRIPrep alone finds events
+    in its raw dataset: the one it links to, lies in, or has beside it as ``rawdata``,
+    ``raw`` or ``bids``. What has no usable events, repetition time or image in that
+    space is set aside with its reason.
 
     Parameters
     ----------
@@ -41,331 +59,203 @@ def open_bids(config: DataConfig) -> Dataset:
     ------
     DatasetError
         When the folder is no BIDS dataset, or nothing is left after filtering.
+    InputError
+        For a filter that nothing matches.
+
+    References
+    ----------
+    Gorgolewski KJ et al. (2016). The brain imaging data structure. Scientific Data
+    3:160044. Names of preprocessed files: https://fmriprep.org/en/stable/outputs.html
     """
     root = Path(config.path)
     description = _description(root)
-    files = _find_bold(root, config)
-    participants = _participants(root)
+    images, set_aside = find_images(root, config)
+    tree = _Tree(root, description)
     recordings: list[Recording] = []
-    set_aside: list[tuple[str, str]] = []
-    for bold in files:
+    for bold in images:
         try:
-            recordings.append(_recording(bold, root, participants))
+            recordings.append(_recording(bold, tree, config.t_r))
         except BadRunError as error:
             set_aside.append((bold.name, str(error)))
-    if not recordings:
-        reasons = "; ".join(f"{what}: {why}" for what, why in set_aside[:2])
-        raise DatasetError(f"no usable recording in {root}", received=reasons)
-    recordings.sort(key=lambda recording: recording.name)
-    _refuse_twins(recordings)
     name = str(description.get("Name") or root.resolve().name)
-    return Dataset(name, root, tuple(recordings), tuple(set_aside))
+    return as_dataset(name, root, recordings, set_aside)
 
 
-def _description(root: Path) -> dict[str, Any]:
-    if not root.is_dir():
-        raise DatasetError(
-            "no such folder", wanted="a BIDS dataset", received=str(root)
-        )
-    file = root / "dataset_description.json"
-    if not file.exists():
-        raise DatasetError(
-            f"{root} is not a BIDS dataset",
-            wanted="a folder with dataset_description.json",
-            fix="give the folder that holds sub-*/",
-        )
-    return _read_json(file)
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError) as error:
-        raise DatasetError(
-            f"{path.name} cannot be read", wanted="JSON", received=str(error)
-        ) from None
-    if not isinstance(content, dict):
-        raise DatasetError(f"{path.name} is not a JSON object")
-    return content
-
-
-# --- which images -----------------------------------------------------------------
-
-
-def _find_bold(root: Path, config: DataConfig) -> list[Path]:
-    preprocessed: list[Path] = []
-    if not config.raw:
-        for folder in _derivative_folders(root, config):
-            preprocessed += [
-                file for file in _bold_files(folder) if "_desc-preproc_" in file.name
-            ]
-    found = preprocessed or [
-        file for file in _bold_files(root) if "_desc-" not in file.name
-    ]
-    if config.derivatives and not preprocessed:
-        raise DatasetError(
-            f"no preprocessed recording in {config.derivatives}",
-            wanted="*_desc-preproc_bold.nii.gz below sub-*/func/",
-        )
-    if not found:
-        raise DatasetError(
-            f"no recording in {root}", wanted="*_bold.nii.gz below sub-*/func/"
-        )
-    kept = _filter(found, config)
-    return _one_space(kept, config.space) if preprocessed else kept
-
-
-def _derivative_folders(root: Path, config: DataConfig) -> list[Path]:
-    if config.derivatives:
-        folder = Path(config.derivatives)
-        if not folder.is_dir():
-            raise DatasetError(f"no such folder: {folder}", wanted="derivatives")
-        return [folder]
-    below = sorted(path for path in (root / "derivatives").glob("*") if path.is_dir())
-    return [root, *below]
-
-
-def _bold_files(folder: Path) -> list[Path]:
-    func = [*folder.glob("sub-*/func"), *folder.glob("sub-*/ses-*/func")]
-    return sorted(
-        file
-        for part in func
-        for pattern in _BOLD_PATTERNS
-        for file in part.glob(pattern)
+def is_bids(root: Path) -> bool:
+    """Whether a folder holds a BIDS dataset, or at least subjects as one does."""
+    return (root / _DESCRIPTION).exists() or any(
+        next(root.glob(f"sub-*/{place}"), "") for place in ("func", "ses-*/func")
     )
 
 
-def _entities(path: Path) -> dict[str, str]:
-    parsed = parse_bids_filename(str(path))["entities"]
-    return {key: value or "" for key, value in parsed.items()}
-
-
-def _filter(files: Sequence[Path], config: DataConfig) -> list[Path]:
-    """Keep the files whose entities are asked for, naming the first that is absent."""
-    wanted: dict[str, tuple[str, ...]] = {
-        "sub": config.participants,
-        "task": config.tasks,
-        "ses": config.sessions,
-        "acq": (config.acquisition,) if config.acquisition else (),
-    }
-    kept = list(files)
-    for entity, labels in wanted.items():
-        if not labels:
-            continue
-        asked = [label.removeprefix(f"{entity}-") for label in labels]
-        there = {_entities(file).get(entity, "") for file in kept}
-        missing = [label for label in asked if label not in there]
-        if missing:
-            raise InputError(
-                f"no recording has {entity}-{missing[0]}",
-                wanted=f"{entity} in {_listed(there)}",
-            )
-        kept = [file for file in kept if _entities(file).get(entity, "") in asked]
-    return kept
-
-
-def _one_space(files: list[Path], space: str) -> list[Path]:
-    """Keep one space, so that no run is read twice."""
-    spaces = {_entities(file).get("space", "") for file in files}
-    if space and space not in spaces:
-        raise InputError(
-            f"no recording in space {space!r}", wanted=f"one of {_listed(spaces)}"
+def _description(root: Path) -> dict[str, Any]:
+    file = root / _DESCRIPTION
+    if not file.exists():
+        raise DatasetError(
+            f"{root} is not a BIDS dataset",
+            wanted=f"a folder with {_DESCRIPTION}",
+            fix="give the folder that holds sub-*/",
         )
-    if not space:
-        mni = sorted(name for name in spaces if name.startswith("MNI"))
-        preferred = [name for name in _PREFERRED_SPACES if name in spaces]
-        space = (preferred or mni or sorted(spaces))[0]
-    return [file for file in files if _entities(file).get("space", "") == space]
+    return read_json(file)
 
 
-def _refuse_twins(recordings: Sequence[Recording]) -> None:
-    seen: dict[str, Path] = {}
-    for recording in recordings:
-        if recording.name in seen:
-            raise DatasetError(
-                f"two files are the same run {recording.name}",
-                received=f"{seen[recording.name].name} and {recording.bold.name}",
-                fix="choose with --task, --acquisition, --space or --derivatives",
+# --- what lies beside an image ----------------------------------------------------
+
+
+class _Tree:
+    """The folders of a dataset in which files that belong to an image may lie."""
+
+    def __init__(self, root: Path, description: dict[str, Any]) -> None:
+        self.roots = list(dict.fromkeys(_roots(root, description)))
+        self.participants: dict[str, dict[str, str]] = {}
+        for folder in reversed(self.roots):
+            self.participants |= read_participants(folder)
+        # A folder is looked into once, however many runs it holds.
+        self._names = functools.cache(self._list)
+
+    @staticmethod
+    def _list(folder: Path, suffix: str) -> list[Path]:
+        return sorted(
+            folder.glob(f"[!.]*{suffix}"),
+            key=lambda file: (-len(entities(file.name)), file.name),
+        )
+
+    def inherited(self, bold: Path, suffix: str) -> list[Path]:
+        """Files that apply to an image by BIDS inheritance, the most specific first.
+
+        A file applies when it lies in the same folder or above it in its dataset (or
+        at the same place of the raw dataset) and every entity it names agrees.
+        """
+        own = entities(bold.name)
+        return [
+            file
+            for place in self._places(bold)
+            for file in self._names(place, suffix)
+            if all(
+                same_label(key, own.get(key), value)
+                for key, value in entities(file.name).items()
             )
-        seen[recording.name] = recording.bold
+        ]
+
+    def _places(self, bold: Path) -> list[Path]:
+        own = entities(bold.name)
+        places = _upwards(bold.parent)
+        for root in self.roots:
+            subject = root / f"sub-{own.get('sub', '')}"
+            session = subject / f"ses-{own['ses']}" if own.get("ses") else subject
+            places += [session / "func", session, subject, root]
+        return list(dict.fromkeys(places))
 
 
-def _listed(labels: Iterable[str]) -> str:
-    return ", ".join(sorted(label or "(none)" for label in labels))
+def _upwards(folder: Path) -> list[Path]:
+    """List a folder and those above it, up to the dataset that holds its subject."""
+    places = [folder]
+    while places[-1].name.startswith(("sub-", "ses-")) or places[-1].name == "func":
+        places.append(places[-1].parent)
+    return places
+
+
+def _roots(root: Path, description: dict[str, Any]) -> Iterator[Path]:
+    """Yield the dataset and, where it can be found, the raw one it was derived from."""
+    yield root
+    links = description.get("DatasetLinks")
+    link = links.get("raw") if isinstance(links, dict) else None
+    if isinstance(link, str) and "://" not in link.removeprefix("file://"):
+        yield root / link.removeprefix("file://")
+    for above in list(root.absolute().parents)[:3]:
+        for folder in (above, *(above / name for name in _RAW_BESIDE)):
+            if (folder / _DESCRIPTION).exists():
+                yield folder
 
 
 # --- one recording ----------------------------------------------------------------
 
 
-def _recording(
-    bold: Path, root: Path, participants: dict[str, dict[str, str]]
-) -> Recording:
-    entities = _entities(bold)
-    subject = entities.get("sub", "")
+def _recording(bold: Path, tree: _Tree, fallback_t_r: float) -> Recording:
+    own = entities(bold.name)
+    subject = own.get("sub", "")
     return Recording(
         bold=bold,
-        t_r=_repetition_time(bold, root),
+        t_r=_repetition_time(bold, tree, fallback_t_r),
         subject=subject,
-        session=entities.get("ses", ""),
-        task=entities.get("task", ""),
-        acquisition=entities.get("acq", ""),
-        direction=entities.get("dir", ""),
-        run=entities.get("run", ""),
-        space=entities.get("space", ""),
-        events=read_events(_events_file(bold, root)),
-        mask=_beside(bold, "desc-brain_mask"),
+        session=own.get("ses", ""),
+        task=own.get("task", ""),
+        acquisition=own.get("acq", ""),
+        direction=own.get("dir", ""),
+        run=own.get("run", ""),
+        space=own.get("space", ""),
+        events=read_events(_events_file(bold, tree)),
+        mask=_mask(bold),
         confounds=_confounds_file(bold),
-        participant=participants.get(subject, {}),
+        participant=tree.participants.get(subject, {}),
     )
 
 
-def _inherited(bold: Path, root: Path, suffix: str) -> list[Path]:
-    """Files that apply to `bold` by BIDS inheritance, the most specific first.
-
-    A file applies when it lies in the same folder or above it in its dataset (or at
-    the same place of the raw dataset `root`) and every entity it names agrees.
-    """
-    own = _entities(bold)
-    session = [f"ses-{own['ses']}"] if own.get("ses") else []
-    inside = ("func", *reversed(session), f"sub-{own.get('sub', '')}")
-    places = list(bold.parents[: len(inside) + 1])
-    for dataset in (root, root.parent.parent):
-        if dataset == root or (dataset / "dataset_description.json").exists():
-            subject = dataset / inside[-1]
-            folder = subject.joinpath(*session)
-            places += [folder / "func", folder, subject, dataset]
-    found: list[Path] = []
-    for place in dict.fromkeys(places):
-        candidates = [
-            file
-            for file in sorted(place.glob(f"*{suffix}"))
-            if file.name.endswith(suffix)
-            and all(own.get(k) == v for k, v in _entities(file).items())
-        ]
-        candidates.sort(key=lambda file: -len(_entities(file)))
-        found += candidates
-    return found
-
-
-def _repetition_time(bold: Path, root: Path) -> float:
-    """Repetition time in seconds: from the sidecars, else from the header."""
-    for sidecar in _inherited(bold, root, "bold.json"):
-        value = _read_json(sidecar).get("RepetitionTime")
+def _repetition_time(bold: Path, tree: _Tree, fallback: float) -> float:
+    """Repetition time in seconds: from the sidecars, the header, else as asked."""
+    for sidecar in tree.inherited(bold, "bold.json"):
+        value = read_json(sidecar, BadRunError).get("RepetitionTime")
         if value is not None:
-            return _checked_t_r(value, sidecar.name)
-    try:
-        header: Any = nib.load(bold).header
-        zooms, unit = header.get_zooms(), header.get_xyzt_units()[1]
-    except Exception:  # the fault itself is reported when the run is read
-        zooms, unit = (), ""
-    factor = {"sec": 1.0, "msec": 1e-3, "usec": 1e-6}.get(unit, 1.0)
-    if len(zooms) > 3 and zooms[3] > 0 and unit != "unknown":
-        return _checked_t_r(float(zooms[3]) * factor, bold.name)
+            return checked_t_r(value, sidecar.name)
+    stated = header_t_r(bold)
+    if stated is not None:
+        return stated
+    if fallback:
+        return checked_t_r(fallback, "--tr")
     raise BadRunError(
         "the repetition time is missing",
         wanted="RepetitionTime in the JSON sidecar, or in the header with its unit",
-        fix=f"write it into {bold.name.split('.')[0]}.json",
+        fix=f"write it into {bold.name.split('.')[0]}.json, or give it with --tr",
     )
 
 
-def _checked_t_r(value: Any, where: str) -> float:
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not number or not 0.05 <= value <= 60:
-        raise BadRunError(
-            f"{where}: unusable repetition time",
-            wanted="seconds between 0.05 and 60",
-            received=repr(value),
-        )
-    return float(value)
-
-
-def _events_file(bold: Path, root: Path) -> Path:
-    found = _inherited(bold, root, "events.tsv")
+def _events_file(bold: Path, tree: _Tree) -> Path:
+    found = tree.inherited(bold, "events.tsv")
     if not found:
-        entities = _entities(bold)
-        named = "_".join(
-            f"{k}-{entities[k]}" for k in ("sub", *_RUN_ENTITIES) if entities.get(k)
-        )
-        raise BadRunError("no events", wanted=f"{named}_events.tsv")
+        own = entities(bold.name)
+        stem = "_".join(f"{k}-{own[k]}" for k in ("sub", *RUN_ENTITIES) if own.get(k))
+        raise BadRunError("no events", wanted=f"{stem}_events.tsv")
     return found[0]
 
 
-def read_events(path: Path) -> pd.DataFrame:
-    """Read a BIDS events table.
-
-    Returns
-    -------
-    DataFrame
-        ``onset`` and ``duration`` in seconds, ``trial_type``; sorted by onset. Rows
-        without a number for the onset or without a type are dropped; a missing
-        duration counts as zero.
-
-    Raises
-    ------
-    BadRunError
-        When columns are missing or no row is usable.
-    """
-    try:
-        table = pd.read_csv(
-            path, sep="\t", dtype=str, encoding="utf-8-sig", keep_default_na=False
-        )
-    except (OSError, ValueError) as error:
-        raise BadRunError(f"{path.name} cannot be read", received=str(error)) from None
-    table.columns = table.columns.str.strip()
-    missing = {"onset", "duration", "trial_type"} - set(table.columns)
-    if missing:
-        raise BadRunError(
-            f"{path.name}: no column {sorted(missing)[0]!r}",
-            wanted="onset, duration and trial_type, separated by tabs",
-            received=", ".join(map(str, table.columns))[:120],
-        )
-    events = pd.DataFrame(
-        {
-            "onset": pd.to_numeric(table["onset"], errors="coerce"),
-            "duration": pd.to_numeric(table["duration"], errors="coerce").fillna(0.0),
-            "trial_type": table["trial_type"].str.strip(),
-        }
-    )
-    named = ~events["trial_type"].isin(["", "n/a", "nan"])
-    events = events[np.isfinite(events["onset"]) & named]
-    if events.empty:
-        raise BadRunError(f"{path.name}: no usable event")
-    return events.sort_values("onset", kind="stable").reset_index(drop=True)
-
-
-def _beside(bold: Path, ending: str) -> Path | None:
+def _mask(bold: Path) -> Path | None:
+    """Brain mask of a preprocessed run, in its space and on its grid."""
+    if not is_preprocessed(bold):
+        return None
     stem = bold.name.split("_desc-")[0]
-    for suffix in (".nii.gz", ".nii"):
-        file = bold.with_name(f"{stem}_{ending}{suffix}")
-        if file.exists() and "_desc-" in bold.name:
+    old = bold.name.rsplit("_preproc.", 1)[0]
+    exact = (f"{stem}_desc-brain_mask", f"{old}_brainmask")
+    for name in exact:
+        for suffix in _SUFFIXES:
+            if (file := bold.with_name(name + suffix)).exists():
+                return file
+    # Without its resolution a mask may be of another grid.
+    coarse = stem.split("_res-")[0] + "_desc-brain_mask"
+    for suffix in _SUFFIXES:
+        file = bold.with_name(coarse + suffix)
+        if file.exists() and _shape(file) == _shape(bold):
             return file
     return None
+
+
+def _shape(path: Path) -> tuple[int, ...]:
+    try:
+        image: Any = nib.load(path)
+        return tuple(image.shape[:3])
+    except Exception:  # the fault itself is reported when the run is read
+        return ()
 
 
 def _confounds_file(bold: Path) -> Path | None:
     """Confounds of a preprocessed run; they belong to the run, whatever its space."""
-    if "_desc-preproc_" not in bold.name:
+    if not is_preprocessed(bold):
         return None
-    stem = bold.name.split("_space-")[0].split("_desc-")[0]
-    for ending in ("desc-confounds_timeseries.tsv", "desc-confounds_regressors.tsv"):
-        file = bold.with_name(f"{stem}_{ending}")
-        if file.exists():
+    stem = re.split("_bold_|_space-|_desc-", bold.name)[0]
+    for ending in (
+        "desc-confounds_timeseries.tsv",
+        "desc-confounds_regressors.tsv",
+        "bold_confounds.tsv",
+    ):
+        if (file := bold.with_name(f"{stem}_{ending}")).exists():
             return file
     return None
-
-
-def _participants(root: Path) -> dict[str, dict[str, str]]:
-    file = root / "participants.tsv"
-    if not file.exists():
-        return {}
-    try:
-        table = pd.read_csv(file, sep="\t", dtype=str, encoding="utf-8-sig")
-    except (OSError, ValueError) as error:
-        raise DatasetError(f"{file.name} cannot be read", received=str(error)) from None
-    if "participant_id" not in table.columns:
-        raise DatasetError("participants.tsv has no column 'participant_id'")
-    table = table.fillna("").set_index("participant_id")
-    return {
-        str(label).removeprefix("sub-"): {str(k): str(v) for k, v in row.items()}
-        for label, row in table.to_dict("index").items()
-    }

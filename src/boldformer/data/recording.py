@@ -22,7 +22,7 @@ class Recording:
     bold : Path
         4-D NIfTI image, ``(x, y, z, n_times)`` on disk.
     t_r : float
-        Repetition time in seconds.
+        Repetition time in seconds; 1 for a series of maps.
     subject, session, task, acquisition, direction, run, space : str
         BIDS entities, empty where the source has none.
     events : DataFrame
@@ -30,9 +30,21 @@ class Recording:
     mask : Path, optional
         Brain mask in the grid of `bold`; computed from the data where there is none.
     confounds : Path, optional
-        fMRIPrep confounds table.
+        fMRIPrep confounds table, or motion parameters as HCP writes them.
     participant : mapping
         The subject's row of ``participants.tsv``.
+    volumes : tuple of Path
+        3-D images in the order they were scanned, where the run is not one 4-D file;
+        `bold` is then the first of them.
+    frames : tuple of int
+        Frames of `bold` that belong to this recording; all where empty.
+    frame_numbers : tuple of int
+        Position of each frame in the run as it was scanned, where some are missing;
+        frame k was acquired at ``frame_numbers[k] * t_r``. Without gaps it is empty.
+    timing : {"stimulus", "volume", "map"}
+        What `events` say. "stimulus": when something was shown or done; the response
+        follows later. "volume": which volumes belong to a class. "map": the frames are
+        maps in no order, one a sample; `onset` is the frame.
     """
 
     bold: Path
@@ -52,6 +64,10 @@ class Recording:
     mask: Path | None = None
     confounds: Path | None = None
     participant: Mapping[str, str] = field(default_factory=dict)
+    volumes: tuple[Path, ...] = ()
+    frames: tuple[int, ...] = ()
+    frame_numbers: tuple[int, ...] = ()
+    timing: Literal["stimulus", "volume", "map"] = "stimulus"
 
     @property
     def name(self) -> str:

@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import dataclasses
+import re
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from boldformer.config import DataConfig
-from boldformer.data.bids import open_bids
+from boldformer.data.bids import is_bids, open_bids
+from boldformer.data.class_folders import is_class_folders, open_class_folders
+from boldformer.data.hcp import is_hcp, open_hcp
+from boldformer.data.labels import read_label_table, relabel
+from boldformer.data.maps import is_maps, open_maps
 from boldformer.data.recording import Dataset
+from boldformer.errors import DatasetError, InputError
+
+# The first layout that a folder shows is read: maps may lie in a BIDS dataset.
+_LAYOUTS: dict[str, tuple[Callable[[Path], bool], Callable[[DataConfig], Dataset]]] = {
+    "maps": (is_maps, open_maps),
+    "hcp": (is_hcp, open_hcp),
+    "bids": (is_bids, open_bids),
+    "class-folders": (is_class_folders, open_class_folders),
+}
+_ACCESSION = re.compile(r"ds\d{6}")
 
 
 def open_dataset(
@@ -20,16 +36,21 @@ def open_dataset(
     acquisition: str = "",
     derivatives: str | Path = "",
     raw: bool = False,
+    source: str = "auto",
+    label_table: str | Path = "",
+    resolution: str = "",
+    t_r: float = 0.0,
 ) -> Dataset:
-    """Open a BIDS dataset.
+    """Open a dataset.
 
-    Preprocessed recordings (fMRIPrep-style derivatives) are read where there are any,
-    raw ones otherwise.
+    It may be a BIDS dataset (fMRIPrep's preprocessed recordings are read where there
+    are any, raw ones otherwise), HCP's folders, a folder per class of 3-D volumes, or
+    activation maps with a table ``volumes.tsv``.
 
     Parameters
     ----------
     path : path
-        Folder with ``dataset_description.json``.
+        Folder, or the accession number of a dataset on OpenNeuro, which is fetched.
     task, participants, sessions : str or iterable of str
         Labels to keep; all by default.
     space : str
@@ -40,6 +61,15 @@ def open_dataset(
         Preprocessed recordings that do not lie under ``path/derivatives``.
     raw : bool
         Read raw recordings even where there are preprocessed ones.
+    source : {"auto", "bids", "hcp", "class-folders", "maps"}
+        Layout; recognised by default.
+    label_table : path or str
+        Table that chooses, merges and renames event types, or the name of one that
+        comes with the package (see `boldformer.data.labels.read_label_table`).
+    resolution : str
+        ``res`` entity of preprocessed recordings.
+    t_r : float
+        Repetition time in seconds where the files do not say it.
 
     Returns
     -------
@@ -48,13 +78,13 @@ def open_dataset(
     Raises
     ------
     DatasetError
-        When this is no BIDS dataset or holds nothing usable.
+        When this is no dataset in a known layout, or holds nothing usable.
     InputError
-        For a filter that nothing matches.
+        For a filter that nothing matches, or a label table that cannot be used.
 
     Examples
     --------
-    >>> dataset = open_dataset("ds004044", task="motor")  # doctest: +SKIP
+    >>> dataset = open_dataset("ds004044", label_table="ds004044")  # doctest: +SKIP
     >>> train = dataset.subjects("train")  # doctest: +SKIP
     """
     return open_source(
@@ -67,13 +97,54 @@ def open_dataset(
             space=space,
             acquisition=acquisition,
             raw=raw,
+            source=source,
+            label_table=str(label_table),
+            resolution=resolution,
+            t_r=t_r,
         )
     )
 
 
 def open_source(config: DataConfig) -> Dataset:
     """Open the dataset that a configuration names (see `open_dataset`)."""
-    return open_bids(config)
+    # A label table is read first: a fault in it should not cost a download.
+    table = read_label_table(config.label_table) if config.label_table else None
+    root = Path(config.path)
+    if _ACCESSION.fullmatch(config.path) and not root.exists():
+        # Needs libraries that only come with an extra.
+        from boldformer.data.openneuro import fetch
+
+        root = fetch(config.path, config)
+        config = dataclasses.replace(config, path=str(root))
+    _, opener = _LAYOUTS[_layout(root, config.source)]
+    dataset = opener(config)
+    return dataset if table is None else relabel(dataset, table)
+
+
+def _layout(root: Path, source: str) -> str:
+    if source not in ("auto", *_LAYOUTS):
+        raise InputError(
+            f"unknown source {source!r}",
+            wanted=f"one of auto, {', '.join(_LAYOUTS)}",
+        )
+    if not root.is_dir():
+        raise DatasetError("no such folder", wanted="a dataset", received=str(root))
+    if source != "auto":
+        return source
+    for name, (recognises, _) in _LAYOUTS.items():
+        if recognises(root):
+            return name
+    dicom = next(root.rglob("*.dcm"), None)
+    raise DatasetError(
+        f"{root} is no dataset in a known layout",
+        wanted="BIDS (dataset_description.json), HCP "
+        "(SUBJECT/MNINonLinear/Results/tfMRI_*), a folder per class "
+        "(CLASS/sub-XX_run-R_vol-VVV.nii.gz) or maps (volumes.tsv)",
+        received=f"DICOM files, such as {dicom.name}" if dicom else "",
+        fix="convert them to BIDS first, for instance with dcm2niix"
+        if dicom
+        else "give the folder that holds these",
+    )
 
 
 def _labels(values: str | Iterable[str]) -> tuple[str, ...]:
