@@ -11,11 +11,16 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import settings
 
 REPOSITORY = Path(__file__).parents[1]
 SHAPE = (9, 10, 8)
 AFFINE = np.diag([3.0, 3.0, 3.0, 1.0])
 CLASSES = ("left", "right")
+
+# How long an example takes says more of the machine than of the code.
+settings.register_profile("boldformer", deadline=None)
+settings.load_profile("boldformer")
 
 
 @pytest.fixture(scope="session")

@@ -22,19 +22,15 @@ from boldformer.config import (
     TrainingConfig,
     WindowConfig,
 )
-from boldformer.data.prepare import prepare
+from boldformer.data.events import SEPARATOR, resolve_labels, with_label_sets
+from boldformer.data.prepare import configured_pipeline, prepare
 from boldformer.data.recording import Dataset, Recording
 from boldformer.data.store import Grid, one_grid
-from boldformer.data.windows import (
-    WindowSet,
-    choose_labels,
-    make_table,
-    window_length,
-)
+from boldformer.data.windows import WindowSet, make_table, used_window
 from boldformer.errors import InputError, MismatchError
 from boldformer.interpretation.maps import class_maps, methods_for, to_image
 from boldformer.models.base import DecoderModel
-from boldformer.preprocessing.pipeline import Pipeline, pipeline_from_config
+from boldformer.preprocessing.pipeline import Pipeline
 from boldformer.training import saved
 from boldformer.training.estimate import estimate, probabilities
 from boldformer.training.source import ArrayWindows
@@ -198,11 +194,9 @@ class Decoder(ClassifierMixin, BaseEstimator):
         return decoder._adopt(model, training, history)
 
     def _first_windows(self, dataset: Dataset) -> WindowSet:
-        labels = choose_labels(dataset, self.labels)
-        config = self.window or WindowConfig()
-        length_s = window_length(dataset, labels, config)
-        self.window_ = WindowConfig(config.delay_s, length_s)
-        self.pipeline_ = pipeline_from_config(
+        dataset, labels = resolve_labels(dataset, self.labels)
+        self.window_ = used_window(dataset, labels, self.window or WindowConfig())
+        self.pipeline_ = configured_pipeline(
             self.preprocessing or PreprocessingConfig()
         )
         return self._read(dataset, labels)
@@ -239,7 +233,7 @@ class Decoder(ClassifierMixin, BaseEstimator):
         if not hasattr(self, "window_"):
             length_s = windows.shape[1] * windows.t_r
             delay_s = (self.window or WindowConfig()).delay_s
-            self.window_ = WindowConfig(delay_s, length_s)
+            self.window_ = WindowConfig(delay_s, length_s, step_s=windows.t_r)
 
     def _first_arrays(self, X: Any, y: Any) -> tuple[ArrayWindows, np.ndarray]:
         X, y = validate_data(self, X, y, allow_nd=True, dtype=np.float32)
@@ -325,7 +319,10 @@ class Decoder(ClassifierMixin, BaseEstimator):
         if isinstance(X, (Dataset, WindowSet)):
             check_is_fitted(self, "grid_", msg="This %(name)s was fitted to arrays.")
         if isinstance(X, Dataset):
-            return self._read(X, self.classes_.tolist(), self.grid_mask_)
+            classes = self.classes_.tolist()
+            if any(SEPARATOR in name for name in classes):
+                X = with_label_sets(X, classes)
+            return self._read(X, classes, self.grid_mask_)
         if isinstance(X, WindowSet):
             self._check_prepared(X)
             return WindowSet(X.table, X.runs, self.grid_mask_)

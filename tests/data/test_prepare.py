@@ -11,11 +11,11 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from nilearn.interfaces.fmriprep import load_confounds
 from nilearn.maskers import NiftiMasker
 
 from boldformer import open_dataset
 from boldformer.config import PreprocessingConfig
-from boldformer.data import prepare as prepare_module
 from boldformer.data.prepare import prepare
 from boldformer.data.store import ZSCORE_SCALE, PreparedRun, one_grid
 from boldformer.errors import DatasetError, InputError
@@ -48,7 +48,7 @@ def test_a_prepared_run_equals_nilearns_masker(
     root = make_bids(subjects=1, runs=1, preprocessed=True, n_times=80)
     (run,) = prepared(root, tmp_path / "store").values()
     (recording,) = open_dataset(root)
-    context, _ = prepare_module.load_confounds(
+    context, _ = load_confounds(
         str(recording.bold), strategy=("motion", "wm_csf"), motion="basic"
     )
     masker = NiftiMasker(

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,14 +15,10 @@ from hypothesis import strategies as st
 
 from boldformer import open_dataset
 from boldformer.config import PreprocessingConfig, WindowConfig
+from boldformer.data.events import resolve_labels
 from boldformer.data.prepare import prepare
 from boldformer.data.recording import Dataset, Recording
-from boldformer.data.windows import (
-    WindowSet,
-    choose_labels,
-    make_table,
-    window_length,
-)
+from boldformer.data.windows import WindowSet, make_table, used_window
 from boldformer.errors import InputError
 from boldformer.preprocessing.pipeline import pipeline_from_config
 
@@ -170,32 +167,134 @@ def test_the_window_is_as_long_as_the_median_event_but_not_shorter_than_six() ->
         )
         return Dataset("x", Path(), (Recording(Path(), 2.0, "01", events=events),))
 
-    config = WindowConfig()
-    assert window_length(dataset([16.0, 16.0, 90.0]), ["left"], config) == 16
-    assert window_length(dataset([0.0, 0.5]), ["left"], config) == 6
-    assert window_length(dataset([16.0]), ["left"], WindowConfig(length_s=3)) == 3
+    def length_s(durations: list[float], **config: float) -> float:
+        return used_window(
+            dataset(durations), ["left"], WindowConfig(**config)
+        ).length_s
+
+    assert length_s([16.0, 16.0, 90.0]) == 16
+    assert length_s([0.0, 0.5]) == 6
+    assert length_s([16.0], length_s=3.0) == 3
 
 
-def test_labels(make_bids: MakeBids) -> None:
-    dataset = open_dataset(make_bids("labels", subjects=1, runs=1))
-    assert choose_labels(dataset, []) == ["left", "right"]
-    assert choose_labels(dataset, ["right", "left"]) == ["right", "left"]
-    with pytest.raises(InputError, match=r"unknown label 'up'.*left, right"):
-        choose_labels(dataset, ["left", "up"])
-    with pytest.raises(InputError, match="two classes"):
-        choose_labels(dataset, ["left"])
-    with pytest.raises(InputError, match="two classes"):
-        choose_labels(dataset, ["left", "left"])
+def planted_pair(make_bids: MakeBids, tmp_path: Path) -> WindowSet:
+    """Two runs of one slow sine, scanned every 2 s and every 0.5 s."""
+    roots = [
+        make_bids("slow", subjects=1, runs=1, t_r=2.0, n_times=64, preprocessed=True),
+        make_bids("fast", subjects=1, runs=1, t_r=0.5, n_times=256, preprocessed=True),
+    ]
+    recordings = []
+    for name, root in zip(["slow", "fast"], roots, strict=True):
+        (recording,) = open_dataset(root)
+        image = nib.load(recording.bold)
+        # What a volume shows is the mean over the time until the next one.
+        edges = recording.t_r * np.arange(image.shape[3] + 1)
+        course = np.diff(np.cos(2 * np.pi * edges / 40)) / recording.t_r
+        data = image.get_fdata() * 0 + 1000 + 50 * course / np.abs(course).max()
+        nib.save(nib.Nifti1Image(data, image.affine, image.header), recording.bold)
+        recordings.append(replace(recording, subject=name))
+    dataset = Dataset("pair", tmp_path, tuple(recordings))
+    pipeline = pipeline_from_config(
+        PreprocessingConfig(dummy_scans=0, high_pass_hz=0.0, confounds=())
+    )
+    runs, _ = prepare(dataset, tmp_path / "pair", pipeline, progress=False)
+    table, _ = make_table(dataset, runs, ["left", "right"], WindowConfig())
+    return WindowSet(table, runs)
 
 
-def test_different_repetition_times_are_refused(
+def test_recordings_of_other_repetition_times_are_resampled(
     make_bids: MakeBids, tmp_path: Path
 ) -> None:
-    dataset, windows = opened(make_bids("tr", subjects=1, runs=2), tmp_path / "s")
-    first, second = dataset.recordings
-    mixed = Dataset("x", tmp_path, (first, replace(second, t_r=1.0)))
-    with pytest.raises(InputError, match=r"different repetition times.*1 s, 2 s"):
-        make_table(mixed, windows.runs, ["left", "right"], WindowConfig())
+    windows = planted_pair(make_bids, tmp_path)
+    assert windows.t_r == 2.0
+    assert windows.shape[:2] == (16, 4)
+    table = windows.table
+    slow = table["subject"] == "slow"
+    assert set(table.loc[slow, "n_frames"]) == {4}
+    assert set(table.loc[~slow, "n_frames"]) <= {16, 17}
+    # Windows of one time show the same course, whichever run they come from.
+    starts = table["start_s"].round(6)
+    same = starts[slow].isin(starts[~slow])
+    assert same.any()
+    courses = windows.batch(np.arange(len(windows))).mean(axis=(2, 3, 4))
+    courses /= np.abs(courses).max()
+    for row in np.flatnonzero(slow)[same]:
+        twin = np.flatnonzero(~slow & (starts == starts[row]))[0]
+        first_s = table["first_frame"][row] * 2.0
+        if first_s == starts[row]:  # frames of the slow run begin where the window does
+            np.testing.assert_allclose(courses[row], courses[twin], atol=0.05)
+    np.testing.assert_allclose(
+        windows.means(),
+        windows.batch(np.arange(16)).mean(1)[:, windows.mask],
+        atol=1e-5,
+    )
+
+
+@pytest.mark.parametrize(
+    ("stride_s", "expected"), [(0.0, 1), (2.0, 3), (4.0, 2), (5.0, 1)]
+)
+def test_strides_stay_inside_the_event(
+    make_bids: MakeBids, tmp_path: Path, stride_s: float, expected: int
+) -> None:
+    window = WindowConfig(delay_s=4.0, length_s=4.0, stride_s=stride_s)
+    _, windows = opened(make_bids("stride", subjects=1, runs=1), tmp_path / "s", window)
+    counts = windows.table.groupby("block").size()
+    assert set(counts) == {expected}
+    late = windows.table["start_s"] + 4.0 - windows.table["onset"]
+    assert (late <= 4.0 + windows.table["duration"] + 1e-6).all()
+
+
+def test_overlapping_events_give_windows_of_several_labels(
+    make_bids: MakeBids, tmp_path: Path
+) -> None:
+    root = make_bids("multi", subjects=1, runs=1)
+    events = pd.DataFrame(
+        {
+            "onset": [0.0, 20.0, 60.0],
+            "duration": [40.0, 40.0, 20.0],
+            "trial_type": ["left", "right", "left"],
+        }
+    )
+    dataset, labels = resolve_labels(with_events(open_dataset(root), events), ())
+    assert labels == ["left", "left+right", "right"]
+    pipeline = pipeline_from_config(PreprocessingConfig(dummy_scans=0))
+    runs, _ = prepare(dataset, tmp_path / "m", pipeline, progress=False)
+    table, _ = make_table(dataset, runs, labels, WindowConfig(delay_s=0.0))
+    windows = WindowSet(table, runs)
+    assert table["label"].tolist() == ["left", "left+right", "right", "left"]
+    assert table["first_frame"].tolist() == [0, 10, 20, 30]
+    assert windows.indicators().to_numpy().tolist() == [
+        [True, False],
+        [True, True],
+        [False, True],
+        [True, False],
+    ]
+    # A stretch shorter than the window would mix labels.
+    with pytest.raises(InputError, match="shorter than a window"):
+        make_table(dataset, runs, labels, WindowConfig(delay_s=0.0, length_s=24.0))
+
+
+def test_windows_do_not_reach_over_missing_volumes(
+    make_bids: MakeBids, tmp_path: Path
+) -> None:
+    root = make_bids("gaps", subjects=1, runs=1)
+    (recording,) = open_dataset(root)
+    kept = tuple(range(20)) + tuple(range(26, 64))
+    recording = replace(recording, frames=kept, frame_numbers=kept)
+    dataset = Dataset("gaps", root, (recording,))
+    pipeline = pipeline_from_config(PreprocessingConfig(dummy_scans=0))
+    runs, bad = prepare(dataset, tmp_path / "g", pipeline, progress=False)
+    assert not bad
+    table, outside = make_table(dataset, runs, ["left", "right"], WindowConfig(4.0))
+    (run,) = runs.values()
+    assert run.n_times == 58
+    assert run.has_gaps
+    times = run.times_s
+    for row in table.itertuples():
+        read = times[row.first_frame : row.first_frame + row.n_frames]
+        assert np.allclose(np.diff(read), 2.0)
+        assert 0 <= read[0] - row.onset - 4.0 < 2.0
+    assert any("missing volumes" in why for _, why in outside)
 
 
 def test_nuisance_knows_motion_and_position_but_no_voxel(windows: WindowSet) -> None:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
-import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,27 +12,22 @@ import typer
 
 from boldformer import __version__, config
 from boldformer.cli.options import (
-    Acquisition,
-    Confounds,
+    DATA,
+    PARALLEL,
+    PREPROCESSING,
     DataDir,
-    Derivatives,
-    DummyScans,
-    HighPass,
     Jobs,
     OutDir,
     Overwrite,
-    Participants,
     Quiet,
-    Raw,
-    Sessions,
-    Space,
-    Tasks,
     VolumeShape,
     data_options,
+    n_jobs_of,
     option,
     over,
-    preprocessing_options,
+    preprocessing_config,
     run_config,
+    shared_options,
 )
 from boldformer.errors import BoldFormerError, InputError
 
@@ -106,9 +99,10 @@ def _os_error_line(error: OSError) -> str:
 
 
 @app.command()
+@shared_options(DATA, PREPROCESSING, PARALLEL)
 def run(
-    bids_dir: Annotated[
-        Path | None, typer.Argument(metavar="[BIDS_DIR]", help="BIDS dataset.")
+    data_dir: Annotated[
+        Path | None, typer.Argument(metavar="[DATA]", help="Dataset.")
     ] = None,
     out: Annotated[
         Path | None, typer.Argument(metavar="[OUT]", help="Output folder.")
@@ -120,20 +114,9 @@ def run(
             help="Decode within each subject, or across subjects. [across, if several]",
         ),
     ] = None,
-    participant_label: Participants = None,
-    task: Tasks = None,
-    session_label: Sessions = None,
-    space: Space = None,
-    acquisition: Acquisition = None,
-    derivatives: Derivatives = None,
-    raw: Raw = None,
     labels: Annotated[
-        list[str] | None, option("--labels", help="Event types to decode. [all]")
+        list[str] | None, option("--labels", help="Labels to decode. [all]")
     ] = None,
-    volume_shape: VolumeShape = None,
-    dummy_scans: DummyScans = None,
-    high_pass: HighPass = None,
-    confounds: Confounds = None,
     no_centre: Annotated[
         bool,
         option("--no-centre", help="Keep run means (shows what centring is worth)."),
@@ -144,6 +127,14 @@ def run(
     length: Annotated[
         float | None,
         option("--length", help="Window in seconds. [median event duration]"),
+    ] = None,
+    stride: Annotated[
+        float | None,
+        option("--stride", help="Seconds between windows of an event. [one window]"),
+    ] = None,
+    step: Annotated[
+        float | None,
+        option("--step", help="Seconds between frames of a window. [longest TR]"),
     ] = None,
     model: Annotated[
         str | None, option("--model", help="Model to decode with. [hybrid]")
@@ -182,20 +173,21 @@ def run(
     n_jobs: Jobs = 0,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
+    **shared: Any,
 ) -> None:
-    """Decode a BIDS dataset: prepare, cross-validate, explain, report.
+    """Decode a dataset: prepare, cross-validate, explain, report.
 
     An interrupted run goes on where it stopped when the command is given again.
     """
-    options = locals()
+    options = locals() | shared
     if config_file is not None and out is None:
         # The file names the dataset, so the one path given is where to write.
-        options["bids_dir"], out = None, bids_dir
+        options["data_dir"], out = None, data_dir
     settings = run_config(options)
     if not settings.data.path or out is None:
         raise InputError(
-            "BIDS_DIR and OUT are needed",
-            fix="boldformer run BIDS_DIR OUT, or boldformer run OUT --config FILE",
+            "DATA and OUT are needed",
+            fix="boldformer run DATA OUT, or boldformer run OUT --config FILE",
         )
     from boldformer.workflow import run_decoding
 
@@ -203,7 +195,8 @@ def run(
     report = run_decoding(
         settings,
         out,
-        n_jobs=_n_jobs(n_jobs),
+        n_jobs=n_jobs_of(n_jobs),
+        scheduler=shared["scheduler"] or "",
         overwrite=overwrite,
         progress=not quiet,
     )
@@ -211,37 +204,28 @@ def run(
 
 
 @app.command()
+@shared_options(DATA, PREPROCESSING, PARALLEL)
 def prepare(
-    bids_dir: DataDir,
+    data_dir: DataDir,
     store: Annotated[Path, typer.Argument(metavar="STORE", help="Store folder.")],
-    participant_label: Participants = None,
-    task: Tasks = None,
-    session_label: Sessions = None,
-    space: Space = None,
-    acquisition: Acquisition = None,
-    derivatives: Derivatives = None,
-    raw: Raw = None,
-    volume_shape: VolumeShape = None,
-    dummy_scans: DummyScans = None,
-    high_pass: HighPass = None,
-    confounds: Confounds = None,
     n_jobs: Jobs = 0,
     quiet: Quiet = False,
+    **shared: Any,
 ) -> int:
     """Clean recordings and store them masked and compressed, for fast windows.
 
-    Exit code 1 says that some runs were set aside; they are listed.
+    Exit code 1 says that some runs were set aside; STORE/set_aside.tsv lists them.
     """
-    options = locals()
     from boldformer.workflow import prepare_dataset
 
     _log(quiet)
     base = config.RunConfig()
     summary, set_aside = prepare_dataset(
-        over(base.data, data_options(options)),
-        over(base.preprocessing, preprocessing_options(options)),
+        over(base.data, data_options(shared | {"data_dir": data_dir})),
+        preprocessing_config(base.preprocessing, shared),
         store,
-        n_jobs=_n_jobs(n_jobs),
+        n_jobs=n_jobs_of(n_jobs),
+        scheduler=shared["scheduler"] or "",
         progress=not quiet,
     )
     typer.echo(summary)
@@ -281,7 +265,7 @@ def simulate(
         effect_size=effect_size,
     )
     path = simulate_cohort(
-        out, spec, n_jobs=_n_jobs(n_jobs), progress=not quiet, overwrite=overwrite
+        out, spec, n_jobs=n_jobs_of(n_jobs), progress=not quiet, overwrite=overwrite
     )
     typer.echo(str(path))
 
@@ -300,7 +284,7 @@ def demo(
 
     _log(quiet)
     report = run_demo(
-        out, n_jobs=_n_jobs(n_jobs), overwrite=overwrite, progress=not quiet
+        out, n_jobs=n_jobs_of(n_jobs), overwrite=overwrite, progress=not quiet
     )
     typer.echo(str(report))
 
@@ -340,19 +324,14 @@ def _root(
         typer.echo(context.get_help())
 
 
-def _n_jobs(asked: int) -> int:
-    return asked if asked > 0 else (os.cpu_count() or 1)
-
-
 def _log(quiet: bool) -> None:
     logging.basicConfig(
         level=logging.WARNING if quiet else logging.INFO,
         format="%(message)s",
         force=True,
     )
-    keep_quiet: Callable[[str], Any] = logging.getLogger
     for name in ("lightning", "lightning.pytorch", "lightning.fabric", "nilearn"):
-        keep_quiet(name).setLevel(logging.ERROR)
+        logging.getLogger(name).setLevel(logging.ERROR)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
+import os
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,7 +15,10 @@ import typer
 from boldformer import config
 from boldformer.errors import InputError
 
-DataDir = Annotated[Path, typer.Argument(metavar="BIDS_DIR", help="BIDS dataset.")]
+DataDir = Annotated[
+    Path,
+    typer.Argument(metavar="DATA", help="BIDS, HCP, class-folder or map dataset."),
+]
 OutDir = Annotated[Path, typer.Argument(metavar="OUT", help="Output folder.")]
 Jobs = Annotated[
     int, typer.Option("--n-jobs", help="Runs prepared at once; 0 takes every core.")
@@ -20,6 +27,7 @@ Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace what OUT holds from another run.")
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress.")]
+Size = tuple[int, int, int]
 
 
 def option(*names: str, help: str, **more: Any) -> Any:
@@ -27,34 +35,142 @@ def option(*names: str, help: str, **more: Any) -> Any:
     return typer.Option(*names, help=help, show_default=False, **more)
 
 
-Participants = Annotated[
-    list[str] | None,
-    option("--participant-label", help="Subjects, without sub-; repeat or use commas."),
-]
-Tasks = Annotated[list[str] | None, option("--task", help="Tasks, without task-.")]
-Sessions = Annotated[list[str] | None, option("--session-label", help="Sessions.")]
-Space = Annotated[str | None, option("--space", help="Space of the recordings.")]
-Acquisition = Annotated[str | None, option("--acquisition", help="acq- entity.")]
-Derivatives = Annotated[
-    Path | None,
-    option("--derivatives", help="Preprocessed recordings lying elsewhere."),
-]
-Raw = Annotated[bool | None, option("--raw", help="Ignore derivatives.")]
 VolumeShape = Annotated[
-    tuple[int, int, int] | None,
-    option("--volume-shape", help="Crop or zero-pad volumes to X Y Z."),
+    Size | None, option("--volume-shape", help="Crop or zero-pad volumes to X Y Z.")
 ]
-DummyScans = Annotated[
-    int | None,
-    option("--dummy-scans", help="Volumes dropped at the start; default: detected."),
-]
-HighPass = Annotated[
-    float | None, option("--high-pass", help="Cut-off in Hz; 0 for none. [1/128]")
-]
-Confounds = Annotated[
-    str | None,
-    option("--confounds", help="fMRIPrep groups, or none. [motion,wm_csf]"),
-]
+
+DATA: dict[str, Any] = {
+    "participant_label": Annotated[
+        list[str] | None,
+        option(
+            "--participant-label", help="Subjects, without sub-; repeat or use commas."
+        ),
+    ],
+    "task": Annotated[list[str] | None, option("--task", help="Tasks, without task-.")],
+    "session_label": Annotated[
+        list[str] | None, option("--session-label", help="Sessions.")
+    ],
+    "space": Annotated[str | None, option("--space", help="Space of the recordings.")],
+    "resolution": Annotated[
+        str | None, option("--resolution", help="res- entity of the recordings.")
+    ],
+    "acquisition": Annotated[str | None, option("--acquisition", help="acq- entity.")],
+    "derivatives": Annotated[
+        Path | None,
+        option("--derivatives", help="Preprocessed recordings lying elsewhere."),
+    ],
+    "raw": Annotated[bool | None, option("--raw", help="Ignore derivatives.")],
+    "source": Annotated[
+        str | None,
+        option(
+            "--source",
+            help="Layout: bids, hcp, class-folders or maps. [recognised]",
+        ),
+    ],
+    "t_r": Annotated[
+        float | None,
+        option("--tr", help="Repetition time in seconds, where files do not say it."),
+    ],
+    "label_table": Annotated[
+        str | None,
+        option(
+            "--label-table",
+            help="TSV that chooses, merges and renames event types, or the name of a "
+            "built-in one.",
+        ),
+    ],
+}
+
+PREPROCESSING: dict[str, Any] = {
+    "voxel_size": Annotated[
+        float | None, option("--voxel-size", help="Resample to voxels of so many mm.")
+    ],
+    "grid_like": Annotated[
+        Path | None, option("--grid-like", help="Resample to the grid of this image.")
+    ],
+    "volume_shape": VolumeShape,
+    "smooth": Annotated[
+        float | None, option("--smooth", help="FWHM in space, mm. [0]")
+    ],
+    "dummy_scans": Annotated[
+        int | None,
+        option("--dummy-scans", help="Volumes dropped at the start. [detected]"),
+    ],
+    "despike": Annotated[bool | None, option("--despike", help="Squash spikes.")],
+    "scrub_fd": Annotated[
+        float | None,
+        option("--scrub-fd", help="Replace volumes that moved more than so many mm."),
+    ],
+    "detrend_order": Annotated[
+        int | None,
+        option("--detrend-order", help="Polynomial removed; -1 for none. [1]"),
+    ],
+    "high_pass": Annotated[
+        float | None, option("--high-pass", help="Cut-off in Hz; 0 for none. [1/128]")
+    ],
+    "low_pass": Annotated[
+        float | None, option("--low-pass", help="Cut-off in Hz; 0 for none. [0]")
+    ],
+    "smooth_time": Annotated[
+        float | None, option("--smooth-time", help="FWHM along time, s. [0]")
+    ],
+    "confounds": Annotated[
+        str | None,
+        option("--confounds", help="fMRIPrep groups, or none. [motion,wm_csf]"),
+    ],
+    "normalise": Annotated[
+        str | None,
+        option("--normalise", help="zscore, percent_signal_change or none. [zscore]"),
+    ],
+    "causal": Annotated[
+        bool | None,
+        option("--causal", help="Let every step see past volumes only."),
+    ],
+    "pipeline": Annotated[
+        Path | None,
+        option("--pipeline", help="TOML file with settings or steps."),
+    ],
+}
+
+PARALLEL: dict[str, Any] = {
+    "scheduler": Annotated[
+        str | None,
+        option("--scheduler", help="Prepare runs on the Dask cluster at tcp://…"),
+    ],
+}
+
+
+def shared_options(*groups: Mapping[str, Any]) -> Callable[[Callable], Callable]:
+    """Give a command the options of some groups; it receives them as ``**options``.
+
+    Every option is None unless it was given.
+    """
+    declared = {name: kind for group in groups for name, kind in group.items()}
+
+    def decorate(command: Callable) -> Callable:
+        own = list(inspect.signature(command, eval_str=True).parameters.values())[:-1]
+        more = [
+            inspect.Parameter(
+                name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind
+            )
+            for name, kind in declared.items()
+        ]
+        own = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own]
+
+        @functools.wraps(command)
+        def wrapper(**values: Any) -> Any:
+            return command(**values)
+
+        wrapper.__signature__ = inspect.Signature([*own, *more])  # type: ignore[attr-defined]
+        wrapper.__annotations__ = {p.name: p.annotation for p in [*own, *more]}
+        return wrapper
+
+    return decorate
+
+
+def n_jobs_of(asked: int) -> int:
+    """Return the number of jobs asked for; every core for 0."""
+    return asked if asked > 0 else (os.cpu_count() or 1)
 
 
 def run_config(options: dict[str, Any]) -> config.RunConfig:
@@ -67,18 +183,23 @@ def run_config(options: dict[str, Any]) -> config.RunConfig:
         raise InputError(
             "unknown level", wanted="participant or group", received=options["level"]
         )
-    no_centre = {"centre": False, "normalise": "none", "detrend_order": -1}
-    no_centre |= {"high_pass_hz": 0.0, "confounds": ()}
-    preprocessing = {
-        **preprocessing_options(options),
-        **(no_centre if options["no_centre"] else {}),
-    }
+    no_centre: dict[str, Any] = {"centre": False, "normalise": "none"}
+    no_centre |= {"detrend_order": -1, "high_pass_hz": 0.0, "confounds": ()}
+    preprocessing = preprocessing_config(base.preprocessing, options)
+    if options["no_centre"]:
+        preprocessing = replace(preprocessing, **no_centre)
     return replace(
         base,
         data=over(base.data, data_options(options)),
-        preprocessing=over(base.preprocessing, preprocessing),
+        preprocessing=preprocessing,
         window=over(
-            base.window, {"delay_s": options["delay"], "length_s": options["length"]}
+            base.window,
+            {
+                "delay_s": options["delay"],
+                "length_s": options["length"],
+                "stride_s": options["stride"],
+                "step_s": options["step"],
+            },
         ),
         model=over(
             base.model,
@@ -112,35 +233,65 @@ def run_config(options: dict[str, Any]) -> config.RunConfig:
 
 def data_options(options: dict[str, Any]) -> dict[str, Any]:
     """Pick fields of `DataConfig` out of a command's options."""
-    path, derivatives = options["bids_dir"], options["derivatives"]
+    path = options["data_dir"]
+    # A folder is remembered by its full path; a name such as ds004044 as it is.
+    located = str(path.resolve()) if path and path.exists() else path and str(path)
     return {
-        "path": str(path.resolve()) if path else None,
-        "derivatives": str(derivatives.resolve()) if derivatives else None,
+        "path": located,
+        "derivatives": _full_path(options["derivatives"]),
         "participants": _listed(options["participant_label"]),
         "tasks": _listed(options["task"]),
         "sessions": _listed(options["session_label"]),
         "space": options["space"],
+        "resolution": options["resolution"],
         "acquisition": options["acquisition"],
         "raw": options["raw"],
+        "source": options["source"],
+        "t_r": options["t_r"],
+        "label_table": _table(options["label_table"]),
         "labels": _listed(options.get("labels")),
     }
 
 
-def preprocessing_options(options: dict[str, Any]) -> dict[str, Any]:
-    """Pick fields of `PreprocessingConfig` out of a command's options."""
+def preprocessing_config(
+    base: config.PreprocessingConfig, options: dict[str, Any]
+) -> config.PreprocessingConfig:
+    """Lay a command's options over a pipeline file, where given, or over `base`."""
+    if options["pipeline"] is not None:
+        base = config.load(options["pipeline"], config.PreprocessingConfig)
     confounds = options["confounds"]
     groups = None if confounds is None else _listed([confounds])
-    return {
+    given = {
+        "voxel_size_mm": options["voxel_size"],
+        "grid_like": _full_path(options["grid_like"]),
         "volume_shape": options["volume_shape"] or None,
+        "smooth_mm": options["smooth"],
         "dummy_scans": options["dummy_scans"],
+        "despike": options["despike"],
+        "scrub_fd_mm": options["scrub_fd"],
+        "detrend_order": options["detrend_order"],
         "high_pass_hz": options["high_pass"],
+        "low_pass_hz": options["low_pass"],
+        "smooth_s": options["smooth_time"],
         "confounds": () if confounds == "none" else groups,
+        "normalise": options["normalise"],
+        "causal": options["causal"],
     }
+    return over(base, given)
 
 
 def over(base: Any, given: dict[str, Any]) -> Any:
     """Replace the fields of a configuration that were given."""
     return replace(base, **{k: v for k, v in given.items() if v is not None})
+
+
+def _full_path(path: Path | None) -> str | None:
+    return None if path is None else str(path.resolve())
+
+
+def _table(name: str | None) -> str | None:
+    """Path of a label table, so that it is found again; a built-in name as it is."""
+    return str(Path(name).resolve()) if name and Path(name).is_file() else name
 
 
 def _listed(values: list[str] | None) -> tuple[str, ...] | None:

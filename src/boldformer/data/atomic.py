@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import re
 import shutil
+import socket
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+
+_PREFIX = ".partial-"
+_LEFTOVER = re.compile(re.escape(_PREFIX) + r"(?P<host>.+)-(?P<pid>\d+)-[^-]+")
 
 
 @contextlib.contextmanager
@@ -33,7 +39,8 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    holder = Path(tempfile.mkdtemp(prefix=".partial-", dir=path.parent))
+    owner = f"{_PREFIX}{socket.gethostname()}-{os.getpid()}-"
+    holder = Path(tempfile.mkdtemp(prefix=owner, dir=path.parent))
     temporary = holder / path.name
     try:
         yield temporary
@@ -42,6 +49,28 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         shutil.rmtree(holder, ignore_errors=True)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what killed processes of this machine left half-written in a folder.
+
+    What a running process, or one on another machine, is writing stays.
+    """
+    for path in folder.glob(f"{_PREFIX}*"):
+        owner = _LEFTOVER.fullmatch(path.name)
+        here = owner is not None and owner["host"] == socket.gethostname()
+        if owner is not None and here and not _is_alive(int(owner["pid"])):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -11,6 +10,14 @@ from nibabel.spatialimages import SpatialImage
 from nilearn.masking import compute_epi_mask
 
 from boldformer.errors import BadRunError
+
+
+def open_volume(path: Path) -> SpatialImage:
+    """Open an image of any dimensionality from 3 on, for its grid."""
+    image = _load(path)
+    if len(image.shape) < 3:
+        raise BadRunError(f"{path.name}: not a volume image")
+    return image
 
 
 def open_image(path: Path, n_dimensions: int) -> SpatialImage:
@@ -28,10 +35,25 @@ def open_image(path: Path, n_dimensions: int) -> SpatialImage:
     BadRunError
         When the file is missing, is no NIfTI image, or has another dimensionality.
     """
+    image = _load(path)
+    shape = image.shape
+    if len(shape) == 4 and n_dimensions == 3 and shape[3] == 1:
+        return image.slicer[..., 0]
+    if len(shape) != n_dimensions or min(shape) < 1:
+        raise BadRunError(
+            f"{path.name}: wrong number of dimensions",
+            wanted=f"a {n_dimensions}-D image",
+            received=f"shape {tuple(shape)}",
+            fix="a run is one 4-D file with time last" if n_dimensions == 4 else "",
+        )
+    return image
+
+
+def _load(path: Path) -> SpatialImage:
     if not path.exists():
         raise BadRunError(f"{path.name}: the file is missing", received=str(path))
     try:
-        image = nib.load(path)
+        image = nib.load(path, keep_file_open=True)
     except Exception as error:  # nibabel raises many kinds on broken headers
         raise BadRunError(
             f"{path.name}: cannot be read as an image",
@@ -43,23 +65,13 @@ def open_image(path: Path, n_dimensions: int) -> SpatialImage:
         raise BadRunError(
             f"{path.name}: not a volume image", received=type(image).__name__
         )
-    shape = image.shape
-    if len(shape) == 4 and n_dimensions == 3 and shape[3] == 1:
-        return image.slicer[..., 0]
-    if len(shape) != n_dimensions or 0 in shape:
-        raise BadRunError(
-            f"{path.name}: wrong number of dimensions",
-            wanted=f"a {n_dimensions}-D image",
-            received=f"shape {tuple(shape)}",
-            fix="a run is one 4-D file with time last" if n_dimensions == 4 else "",
-        )
     if not np.isfinite(image.affine).all() or _is_singular(image.affine):
         raise BadRunError(f"{path.name}: the affine is not usable")
     return image
 
 
 def read_voxels(image: SpatialImage, name: str) -> np.ndarray:
-    """Read all voxels as stored, without the copy that scaling would make.
+    """Read all voxels.
 
     Parameters
     ----------
@@ -70,16 +82,34 @@ def read_voxels(image: SpatialImage, name: str) -> np.ndarray:
 
     Returns
     -------
-    ndarray
-        Real values in the image's own shape; apply `scaling` to what is kept of it.
+    ndarray of real numbers
+        In the image's own shape, scaled as its header says.
 
     Raises
     ------
     BadRunError
         When the file is truncated, damaged, or not of real numbers.
     """
+    return _read(image, (), name)
+
+
+def read_frames(image: SpatialImage, frames: slice, name: str) -> np.ndarray:
+    """Read some frames of a 4-D image, (x, y, z, n_frames); see `read_voxels`.
+
+    Read in order, a compressed file is decompressed only once.
+    """
+    return _read(image, (..., frames), name)
+
+
+def _read(image: SpatialImage, what: tuple, name: str) -> np.ndarray:
+    kind = image.get_data_dtype().kind
+    if kind not in "iuf":
+        raise BadRunError(
+            f"{name}: not an image of real numbers",
+            received=str(image.get_data_dtype()),
+        )
     try:
-        voxels = np.asanyarray(_proxy(image).get_unscaled())
+        return np.asanyarray(image.dataobj[what])
     except Exception as error:  # zlib, EOF, OS and value errors of many kinds
         raise BadRunError(
             f"{name}: the voxels cannot be read",
@@ -87,33 +117,19 @@ def read_voxels(image: SpatialImage, name: str) -> np.ndarray:
             received=_one_line(error),
             fix="the file may be truncated; copy it again",
         ) from None
-    if voxels.dtype.kind not in "iuf":
-        raise BadRunError(
-            f"{name}: not an image of real numbers", received=str(voxels.dtype)
-        )
-    return voxels
 
 
-def scaling(image: SpatialImage) -> tuple[float, float]:
-    """Slope and intercept that turn stored values into the image's own.
+def read_mask(path: Path, shape: tuple[int, ...], affine: np.ndarray) -> np.ndarray:
+    """Read a brain mask that lies on a given grid.
 
-    Raises
-    ------
-    BadRunError
-        When they are not finite numbers.
-    """
-    proxy = _proxy(image)
-    slope, intercept = float(proxy.slope), float(proxy.inter)
-    if not np.isfinite([slope, intercept]).all() or slope == 0:
-        raise BadRunError(
-            "the image has no usable intensity scale",
-            received=f"scl_slope {slope}, scl_inter {intercept}",
-        )
-    return slope, intercept
-
-
-def read_mask(path: Path, like: SpatialImage) -> np.ndarray:
-    """Read a brain mask in the grid of `like`.
+    Parameters
+    ----------
+    path : Path
+        3-D image, positive in the brain.
+    shape : tuple of int
+        ``(x, y, z)`` of the recording.
+    affine : ndarray, shape (4, 4)
+        Affine of the recording.
 
     Returns
     -------
@@ -122,11 +138,10 @@ def read_mask(path: Path, like: SpatialImage) -> np.ndarray:
     Raises
     ------
     BadRunError
-        When its grid differs from that of `like`, or it is empty.
+        When its grid is another, or it is empty.
     """
     image = open_image(path, 3)
-    shape = tuple(like.shape[:3])
-    if image.shape != shape or not np.allclose(image.affine, like.affine, atol=1e-3):
+    if image.shape != shape or not np.allclose(image.affine, affine, atol=1e-3):
         same = image.shape == shape
         raise BadRunError(
             f"{path.name}: mask and recording have different grids",
@@ -174,10 +189,6 @@ def brain_mask(mean_volume: np.ndarray, affine: np.ndarray, name: str) -> np.nda
         return bright
     mask = np.asanyarray(image.dataobj) > 0
     return mask if mask.sum() >= 0.5 * bright.sum() else bright
-
-
-def _proxy(image: SpatialImage) -> Any:
-    return image.dataobj
 
 
 def _is_singular(affine: np.ndarray) -> bool:

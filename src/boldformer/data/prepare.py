@@ -2,27 +2,67 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
-from nilearn.interfaces.fmriprep import load_confounds
 from tqdm.auto import tqdm
 
+from boldformer.config import PreprocessingConfig
 from boldformer.data import images
+from boldformer.data.atomic import remove_leftovers
+from boldformer.data.confounds import read_confounds, read_motion
+from boldformer.data.quality import dvars
+from boldformer.data.reading import (
+    GridPlan,
+    RunImages,
+    mean_volume,
+    open_run,
+    read_masked,
+)
 from boldformer.data.recording import Dataset, Recording
-from boldformer.data.store import PreparedRun, write_run
+from boldformer.data.scheduling import Failure, run_each
+from boldformer.data.store import PreparedRun, quantise, write_run
 from boldformer.errors import BadRunError, DatasetError, InputError
-from boldformer.preprocessing.pipeline import Pipeline, RunContext
-from boldformer.preprocessing.spatial import pad_or_crop
+from boldformer.preprocessing.pipeline import (
+    Pipeline,
+    RunContext,
+    pipeline_from_config,
+)
+from boldformer.preprocessing.scrubbing import scrub_frames
 from boldformer.preprocessing.temporal import count_non_steady
 
-MOTION = ("trans_x", "trans_y", "trans_z", "rot_x", "rot_y", "rot_z")
 _MIN_VOLUMES = 8
+_MIN_MAPS = 2
 _MIN_VOXELS = 10
+# Voxels cleaned at once: what a pipeline copies stays a small part of a run.
+_BLOCK = 16384
+
+
+def configured_pipeline(config: PreprocessingConfig) -> Pipeline:
+    """Build the pipeline a configuration asks for, reading the grid it names.
+
+    Raises
+    ------
+    InputError
+        For settings that contradict each other, or an unusable ``grid_like``.
+    """
+    if not config.grid_like:
+        return pipeline_from_config(config)
+    try:
+        image = images.open_volume(Path(config.grid_like))
+    except BadRunError as error:
+        raise InputError(f"grid_like: {error}") from None
+    grid = {
+        "shape": [int(n) for n in image.shape[:3]],
+        "affine": np.asarray(image.affine, dtype=float).tolist(),
+    }
+    return pipeline_from_config(config, grid)
 
 
 def prepare(
@@ -31,6 +71,7 @@ def prepare(
     pipeline: Pipeline,
     *,
     n_jobs: int = 1,
+    scheduler: str = "",
     progress: bool = True,
 ) -> tuple[dict[str, PreparedRun], list[tuple[str, str]]]:
     """Prepare every recording of a dataset that the store does not hold yet.
@@ -44,7 +85,9 @@ def prepare(
     pipeline : Pipeline
         Steps to apply.
     n_jobs : int
-        Runs prepared at once.
+        Runs prepared at once on this machine.
+    scheduler : str
+        Address of a Dask scheduler that prepares them instead.
     progress : bool
         Show a progress bar.
 
@@ -60,43 +103,41 @@ def prepare(
     DatasetError
         When no run could be prepared.
     """
+    remove_leftovers(store)
     todo = [r for r in dataset if not _is_prepared(r, store / r.name, pipeline)]
-    set_aside: list[tuple[str, str]] = []
+    work = functools.partial(_try_prepare, store=store.absolute(), pipeline=pipeline)
     done = tqdm(
-        _prepare_all(todo, store, pipeline, n_jobs),
+        run_each(work, todo, n_jobs=n_jobs, scheduler=scheduler),
         total=len(todo),
         desc="Preparing runs",
         unit="run",
         disable=not progress or not todo,
     )
-    set_aside += [(name, reason) for name, reason in done if reason]
+    set_aside = sorted(_reasons(done))
     bad = {name for name, _ in set_aside}
     runs = {r.name: PreparedRun(store / r.name) for r in dataset if r.name not in bad}
     if not runs:
         raise DatasetError("no run could be prepared", received=set_aside[0][1])
-    return runs, sorted(set_aside)
+    return runs, set_aside
 
 
-def _prepare_all(
-    recordings: list[Recording], store: Path, pipeline: Pipeline, n_jobs: int
-) -> Iterator[tuple[str, str]]:
-    if n_jobs == 1 or len(recordings) < 2:
-        for recording in recordings:
-            yield _try_prepare(recording, store, pipeline)
-        return
-    parallel = Parallel(n_jobs=n_jobs, return_as="generator_unordered")
-    yield from parallel(delayed(_try_prepare)(r, store, pipeline) for r in recordings)
+def _reasons(done: Iterator[tuple[Recording, Any]]) -> Iterator[tuple[str, str]]:
+    for recording, reason in done:
+        if isinstance(reason, Failure):
+            yield recording.name, str(reason)
+        elif reason:
+            yield recording.name, reason
 
 
-def _try_prepare(
-    recording: Recording, store: Path, pipeline: Pipeline
-) -> tuple[str, str]:
+def _try_prepare(recording: Recording, store: Path, pipeline: Pipeline) -> str:
     """Prepare one run; a bad one gives its reason instead of stopping the cohort."""
     try:
         prepare_run(recording, store / recording.name, pipeline)
     except BadRunError as error:
-        return recording.name, str(error)
-    return recording.name, ""
+        return str(error)
+    except MemoryError:
+        return "not enough memory for this run; prepare fewer at once (--n-jobs)"
+    return ""
 
 
 def prepare_run(recording: Recording, folder: Path, pipeline: Pipeline) -> None:
@@ -109,72 +150,76 @@ def prepare_run(recording: Recording, folder: Path, pipeline: Pipeline) -> None:
     folder : Path
         Where its prepared form goes.
     pipeline : Pipeline
-        Steps to apply.
+        Steps to apply; those along time are left out for maps in no order.
 
     Raises
     ------
     BadRunError
         When the run cannot be used.
     """
-    raw, mask, affine = _read_masked(recording, pipeline)
-    usable = np.isfinite(raw).all(axis=0) & (np.ptp(raw, axis=0) > 0)
+    pipeline = _fitting(pipeline, recording)
+    run = open_run(recording)
+    _check_length(recording, run.n_times)
+    plan = GridPlan.of(pipeline, run.shape, run.affine)
+    mask = _mask(recording, run, plan, pipeline)
+    raw = read_masked(run, plan, mask)
+    voxels = np.flatnonzero(mask)
+    usable = _usable(raw)
     n_bad = int((~usable).sum())
-    if usable.sum() < max(_MIN_VOXELS, 0.5 * usable.size):
-        raise BadRunError(
-            "most voxels of the brain mask are constant or not finite",
-            wanted="a signal in at least half of them",
-            received=f"{n_bad} of {usable.size} unusable",
-        )
-    raw = raw if n_bad == 0 else raw[:, usable]
+    if n_bad:
+        raw, voxels = raw[:, usable], voxels[usable]
     n_dropped = _n_dropped(pipeline, raw)
-    frames = _frames(recording, raw)[n_dropped:].reset_index(drop=True)
-    confounds = _confounds(recording, pipeline, raw.shape[0])
-    context = RunContext(
-        recording.t_r, None if confounds is None else confounds[n_dropped:]
-    )
-    raw = raw[n_dropped:]
-    mean = raw.mean(axis=0, dtype=np.float64)
-    try:
-        data = pipeline.apply(raw, context)
-    except InputError as error:
-        raise BadRunError(str(error)) from None
+    frames = _frames(recording, raw)
+    context = _context(recording, pipeline, frames, n_dropped)
+    frames, raw = frames[n_dropped:].reset_index(drop=True), raw[n_dropped:]
     info = {
         **_source(recording, pipeline),
         "grid": {
-            "shape": list(mask.shape),
-            "affine": affine.tolist(),
+            "shape": list(plan.shape),
+            "affine": plan.affine.tolist(),
             "space": recording.space,
         },
-        "start_s": n_dropped * recording.t_r,
+        "start_s": float(frames["time_s"].iloc[0]),
         "n_dropped_volumes": n_dropped,
         "n_unusable_voxels": n_bad,
-        "n_confounds": 0 if confounds is None else confounds.shape[1],
+        "n_confounds": 0 if context.confounds is None else context.confounds.shape[1],
+        "n_scrubbed_volumes": 0 if context.bad is None else int(context.bad.sum()),
         "pipeline": [dict(step) for step in pipeline.steps],
     }
-    voxels = np.flatnonzero(mask)[usable]
-    zscored = pipeline.settings("zscore") is not None
-    write_run(folder, info, data, voxels, mean, frames, zscored=zscored)
+    mean = raw.mean(axis=0, dtype=np.float64)
+    try:
+        stored, levels = _clean(raw, pipeline, context)
+    except InputError as error:
+        raise BadRunError(str(error)) from None
+    write_run(folder, info, stored, levels, voxels, mean, frames)
+
+
+def _fitting(pipeline: Pipeline, recording: Recording) -> Pipeline:
+    return pipeline.without_time() if recording.timing == "map" else pipeline
 
 
 def _source(recording: Recording, pipeline: Pipeline) -> dict[str, Any]:
     """Identity of what a prepared run was made from, to tell whether it still holds."""
-    inputs = [recording.bold, recording.mask, recording.confounds]
+    inputs = [recording.mask, recording.confounds]
+    inputs += recording.volumes or (recording.bold,)
     stats = [(path, path.stat()) for path in inputs if path is not None]
+    sources = [[path.name, s.st_size, s.st_mtime_ns] for path, s in stats]
+    chosen = [recording.frames, recording.frame_numbers]
+    text = json.dumps([sources, chosen, recording.timing])
     return {
         "name": recording.name,
         "t_r": recording.t_r,
         "pipeline_hash": pipeline.hash,
-        "sources": [[p.name, s.st_size, s.st_mtime_ns] for p, s in stats],
+        "source": recording.bold.name,
+        "source_hash": hashlib.sha256(text.encode()).hexdigest()[:16],
     }
 
 
 def _is_prepared(recording: Recording, folder: Path, pipeline: Pipeline) -> bool:
     try:
         info = PreparedRun(folder).info
-        return all(
-            info.get(key) == value
-            for key, value in _source(recording, pipeline).items()
-        )
+        source = _source(recording, _fitting(pipeline, recording))
+        return all(info.get(key) == value for key, value in source.items())
     except (DatasetError, OSError):
         return False
 
@@ -182,61 +227,62 @@ def _is_prepared(recording: Recording, folder: Path, pipeline: Pipeline) -> bool
 # --- reading ----------------------------------------------------------------------
 
 
-def _read_masked(
-    recording: Recording, pipeline: Pipeline
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Read the voxels in the brain.
-
-    Returns
-    -------
-    data : ndarray of float32, shape (n_times, n_voxels)
-    mask : ndarray of bool, shape (x, y, z)
-    affine : ndarray, shape (4, 4)
-    """
-    image = images.open_image(recording.bold, 4)
-    n_times = image.shape[3]
-    if n_times < _MIN_VOLUMES:
+def _check_length(recording: Recording, n_times: int) -> None:
+    fewest = _MIN_MAPS if recording.timing == "map" else _MIN_VOLUMES
+    if n_times < fewest:
         raise BadRunError(
             f"{recording.bold.name}: too short",
-            wanted=f"at least {_MIN_VOLUMES} volumes",
+            wanted=f"at least {fewest} volumes",
             received=f"{n_times}",
         )
-    mask = images.read_mask(recording.mask, image) if recording.mask else None
-    voxels = images.read_voxels(image, recording.bold.name)
-    slope, intercept = images.scaling(image)
-    affine = image.affine
-    if mask is None:
-        mean = voxels.mean(axis=3, dtype=np.float64) * slope + intercept
-        mask = images.brain_mask(mean, affine, recording.bold.name)
-    crop = pipeline.settings("pad_or_crop")
-    if crop is not None:
-        moved = np.moveaxis(voxels, 3, 0)
-        moved, _ = pad_or_crop(moved, affine, crop["shape"])
-        voxels = np.moveaxis(moved, 0, 3)
-        mask, affine = pad_or_crop(mask, affine, crop["shape"], fill=False)
-        if not mask.any():
-            raise BadRunError("no brain is left inside the volume shape")
-    data = _gather(voxels, mask)
-    data *= slope
-    data += intercept
-    return data, mask, affine
 
 
-def _gather(voxels: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Copy the masked voxels of (x, y, z, t) into float32 (n_times, n_voxels)."""
-    n_times = voxels.shape[3]
-    index = np.ravel_multi_index(np.nonzero(mask), mask.shape, order="F")
-    data = np.empty((n_times, index.size), dtype=np.float32)
-    for time in range(n_times):
-        data[time] = voxels[..., time].ravel(order="F")[index]
-    return data
+def _mask(
+    recording: Recording, run: RunImages, plan: GridPlan, pipeline: Pipeline
+) -> np.ndarray:
+    """Mask of the brain on the plan's grid, (x, y, z)."""
+    if recording.mask is not None:
+        mask = images.read_mask(recording.mask, run.shape, run.affine)
+    elif recording.timing == "map":
+        mask = np.logical_or.reduce([np.nan_to_num(v) != 0 for v in run.volumes()])
+    else:
+        mask = images.brain_mask(_mean(run, pipeline), run.affine, run.name)
+    mask = plan.place_mask(mask)
+    if not mask.any():
+        raise BadRunError(
+            f"{run.name}: no brain is left on the grid asked for",
+            received=f"shape {plan.shape}",
+        )
+    return mask
+
+
+def _mean(run: RunImages, pipeline: Pipeline) -> np.ndarray:
+    """Mean volume that a mask is made from, of the first volumes where asked."""
+    n_first = (pipeline.settings("brain_mask") or {}).get("n_first")
+    if n_first is None:
+        return mean_volume(run)
+    dropping = pipeline.settings("drop_volumes") or {"dummy_scans": 0}
+    return mean_volume(run, max(dropping["dummy_scans"], 0), n_first)
+
+
+def _usable(raw: np.ndarray) -> np.ndarray:
+    """Tell which voxels vary and are finite throughout, bool (n_voxels,)."""
+    low, high = raw.min(axis=0), raw.max(axis=0)
+    usable = np.isfinite(low) & np.isfinite(high) & (high > low)
+    if usable.sum() < max(_MIN_VOXELS, 0.5 * usable.size):
+        raise BadRunError(
+            "most voxels of the brain mask are constant or not finite",
+            wanted="a signal in at least half of them",
+            received=f"{(~usable).sum()} of {usable.size} unusable",
+        )
+    return usable
 
 
 def _n_dropped(pipeline: Pipeline, raw: np.ndarray) -> int:
     settings = pipeline.settings("drop_volumes") or {"dummy_scans": 0}
     asked = settings["dummy_scans"]
     n_dropped = count_non_steady(raw.mean(axis=1)) if asked < 0 else int(asked)
-    if raw.shape[0] - n_dropped < _MIN_VOLUMES:
+    if n_dropped and raw.shape[0] - n_dropped < _MIN_VOLUMES:
         raise BadRunError(
             "too few volumes are left after dropping the first ones",
             wanted=f"at least {_MIN_VOLUMES}",
@@ -245,61 +291,62 @@ def _n_dropped(pipeline: Pipeline, raw: np.ndarray) -> int:
     return n_dropped
 
 
-# --- confounds and frame-wise measures --------------------------------------------
-
-
-def _confounds(
-    recording: Recording, pipeline: Pipeline, n_times: int
-) -> np.ndarray | None:
-    """Load the confound groups the pipeline asks for, where the run has them."""
-    groups = (pipeline.settings("clean") or {}).get("confounds", ())
-    if not groups or recording.confounds is None:
-        return None
-    full = "motion24" in groups
-    strategy = tuple(
-        dict.fromkeys(group.replace("motion24", "motion") for group in groups)
-    )
-    try:
-        table, _ = load_confounds(
-            str(recording.bold), strategy=strategy, motion="full" if full else "basic"
-        )
-    except Exception as error:  # nilearn raises several kinds for missing columns
-        raise BadRunError(
-            f"{recording.confounds.name}: confounds cannot be loaded",
-            wanted=f"the groups {', '.join(groups)}",
-            received=str(error).splitlines()[0][:160],
-            fix="choose other groups with --confounds, or none",
-        ) from None
-    values = np.nan_to_num(np.asarray(table, dtype=np.float64))
-    if len(values) != n_times:
-        raise BadRunError(
-            f"{recording.confounds.name}: not as long as the run",
-            wanted=f"{n_times} rows",
-            received=f"{len(values)}",
-        )
-    return values
+# --- what is known of each frame --------------------------------------------------
 
 
 def _frames(recording: Recording, raw: np.ndarray) -> pd.DataFrame:
     """Table of measures per volume, used by the decoder that knows only nuisance."""
     n_times = raw.shape[0]
-    change = np.diff(raw, axis=0, prepend=raw[:1])
+    numbers = np.array(recording.frame_numbers or range(n_times))
     frames = pd.DataFrame(
         {
-            "time_s": np.arange(n_times) * recording.t_r,
+            "time_s": numbers * recording.t_r,
             "global_signal": raw.mean(axis=1),
-            "dvars": np.sqrt(np.einsum("tv,tv->t", change, change) / raw.shape[1]),
+            "dvars": np.nan_to_num(dvars(raw)),
         }
     )
-    if recording.confounds is None:
-        return frames
-    try:
-        table = pd.read_csv(recording.confounds, sep="\t", na_values="n/a")
-    except (OSError, ValueError) as error:
-        raise BadRunError(
-            f"{recording.confounds.name} cannot be read", received=str(error)
-        ) from None
-    for column in (*MOTION, "framewise_displacement"):
-        if column in table.columns and len(table) == n_times:
-            frames[column] = pd.to_numeric(table[column], errors="coerce").fillna(0.0)
-    return frames
+    motion = read_motion(recording, n_times).fillna(0.0)
+    return pd.concat([frames, motion], axis=1)
+
+
+def _context(
+    recording: Recording, pipeline: Pipeline, frames: pd.DataFrame, n_dropped: int
+) -> RunContext:
+    """Gather what the steps need to know; mark scrubbed volumes in `frames`."""
+    groups = (pipeline.settings("clean") or {}).get("confounds", ())
+    options = (pipeline.settings("clean") or {}).get("confound_options", {})
+    if pipeline.is_causal:  # a mean over the run would look ahead
+        options = {**options, "demean": False}
+    confounds = None
+    if groups:
+        confounds = read_confounds(recording, groups, options, len(frames))
+    scrubbing, bad = pipeline.settings("scrub"), None
+    if scrubbing is not None and "framewise_displacement" in frames:
+        bad = scrub_frames(
+            frames["framewise_displacement"].to_numpy(), scrubbing["fd_mm"]
+        )
+        frames["scrubbed"] = bad.astype(int)
+    numbers = np.array(recording.frame_numbers) if recording.frame_numbers else None
+    kept = slice(n_dropped, None)
+    return RunContext(
+        recording.t_r,
+        confounds=None if confounds is None else confounds[kept],
+        frame_numbers=None if numbers is None else numbers[kept],
+        bad=None if bad is None else bad[kept],
+    )
+
+
+def _clean(
+    raw: np.ndarray, pipeline: Pipeline, context: RunContext
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Apply the steps along time, some voxels at a time, and round to eight bits."""
+    zscored = pipeline.settings("zscore") is not None
+    stored = np.empty(raw.shape, dtype=np.int8)
+    levels = np.empty((2, raw.shape[1]), dtype=np.float32)
+    for start in range(0, raw.shape[1], _BLOCK):
+        block = np.s_[:, start : start + _BLOCK]
+        cleaned = pipeline.apply(np.ascontiguousarray(raw[block]), context)
+        stored[block], level = quantise(cleaned, zscored=zscored)
+        if level is not None:
+            levels[block] = level
+    return stored, None if zscored else levels

@@ -30,7 +30,7 @@ from boldformer.data.atomic import atomic_path, write_json, write_tsv
 from boldformer.errors import DatasetError, InputError
 
 FORMAT = "boldformer-run"
-VERSION = 1
+VERSION = 2
 
 # z-scores are kept in steps of 1/16 up to ±7.9, an RMS error of 1.8 % of the SD.
 ZSCORE_SCALE = 1 / 16
@@ -156,6 +156,16 @@ class PreparedRun:
         """One row a volume: time in seconds, global signal, motion where known."""
         return pd.read_csv(self.folder / "frames.tsv", sep="\t")
 
+    @functools.cached_property
+    def times_s(self) -> np.ndarray:
+        """When each frame was acquired, seconds from the begin of the run."""
+        return self.frames["time_s"].to_numpy(dtype=float)
+
+    @property
+    def has_gaps(self) -> bool:
+        """Whether volumes are missing between the frames."""
+        return bool((np.diff(self.times_s) > 1.5 * self.t_r).any())
+
     @property
     def n_times(self) -> int:
         """Volumes kept."""
@@ -219,12 +229,11 @@ def _read_info(folder: Path) -> dict[str, Any]:
 def write_run(
     folder: Path,
     info: Mapping[str, Any],
-    data: np.ndarray,
+    stored: np.ndarray,
+    levels: np.ndarray | None,
     voxels: np.ndarray,
     mean: np.ndarray,
     frames: pd.DataFrame,
-    *,
-    zscored: bool,
 ) -> None:
     """Write one prepared run; its folder appears when everything is in it.
 
@@ -234,16 +243,16 @@ def write_run(
         Final place.
     info : mapping
         What ``run.json`` records besides the checks made here.
-    data : ndarray of float32, shape (n_times, n_voxels)
+    stored : ndarray of int8, shape (n_times, n_voxels)
+    levels : ndarray of float32, shape (2, n_voxels), optional
+        Both from `quantise`.
     voxels : ndarray of int, shape (n_voxels,)
     mean : ndarray of float32, shape (n_voxels,)
     frames : DataFrame
         One row a volume.
-    zscored : bool
-        See `quantise`.
     """
-    stored, levels = quantise(data, zscored=zscored)
-    digest = hashlib.sha256(stored.tobytes() + voxels.tobytes()).hexdigest()
+    digest = hashlib.sha256(stored.data)
+    digest.update(voxels.data)
     with atomic_path(folder) as temporary:
         temporary.mkdir()
         np.save(temporary / "data.npy", stored, allow_pickle=False)
@@ -253,11 +262,16 @@ def write_run(
             np.save(temporary / "levels.npy", levels, allow_pickle=False)
         write_tsv(temporary / "frames.tsv", frames)
         checks = {
-            "content_hash": digest,
-            "n_clipped": int((np.abs(stored) == _LIMIT).sum()) if zscored else 0,
+            "content_hash": digest.hexdigest(),
+            "n_clipped": _n_clipped(stored) if levels is None else 0,
         }
         record = {"format": FORMAT, "version": VERSION, **info, **checks}
         write_json(temporary / "run.json", record)
+
+
+def _n_clipped(stored: np.ndarray) -> int:
+    # Frame by frame, so that no copy of the run is made.
+    return sum(int(np.count_nonzero(np.abs(frame) == _LIMIT)) for frame in stored)
 
 
 def one_grid(runs: Sequence[PreparedRun]) -> tuple[list[PreparedRun], list[str]]:

@@ -2,61 +2,64 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from boldformer.config import WindowConfig
+from boldformer.data.events import indicators, is_exclusive
 from boldformer.data.groups import resampling_groups
 from boldformer.data.recording import Dataset, Recording
-from boldformer.data.store import Grid, PreparedRun
+from boldformer.data.store import ZSCORE_SCALE, Grid, PreparedRun
 from boldformer.errors import InputError
+from boldformer.preprocessing.alignment import (
+    frames_covering,
+    frames_from,
+    overlap_weights,
+)
 from boldformer.preprocessing.spatial import bounding_box
 
 # Events shorter than this still evoke a response of about this length.
 _MIN_LENGTH_S = 6.0
+# Repetition times that differ by less are the same, rounded differently.
+_SAME_T_R = 1e-3
 
 
-def choose_labels(dataset: Dataset, labels: Sequence[str]) -> list[str]:
-    """Class names to decode, in the order given, or all event types found.
-
-    Raises
-    ------
-    InputError
-        For a label no event has, a label named twice, or fewer than two classes.
-    """
-    found = dataset.event_types
-    chosen = list(labels) or found
-    unknown = [label for label in chosen if label not in found]
-    if unknown:
-        raise InputError(
-            f"unknown label {unknown[0]!r}", wanted=f"one of {', '.join(found)}"
-        )
-    if len(set(chosen)) < max(2, len(chosen)):
-        raise InputError(
-            "decoding needs at least two classes",
-            wanted="two or more different labels",
-            received=", ".join(chosen) or "none",
-        )
-    return chosen
-
-
-def window_length(
+def used_window(
     dataset: Dataset, labels: Sequence[str], config: WindowConfig
-) -> float:
-    """Length of a window in seconds: the configured one, else the median event's.
+) -> WindowConfig:
+    """Fill in what a configuration leaves to the data.
 
-    Events shorter than six seconds count as six: the response outlasts them.
+    Length: the median event's, at least six seconds after a stimulus, since the
+    response outlasts it; one frame for maps. Step: the longest repetition time. Delay:
+    none where events name the volumes themselves.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Recordings with the events to decode.
+    labels : sequence of str
+        Classes.
+    config : WindowConfig
+        What was asked.
+
+    Returns
+    -------
+    WindowConfig
+        With a length and a step.
     """
-    if config.length_s > 0:
-        return config.length_s
-    durations = pd.concat(
-        [r.events.loc[r.events["trial_type"].isin(labels), "duration"] for r in dataset]
-    )
-    return max(float(durations.median()), _MIN_LENGTH_S)
+    timings = {recording.timing for recording in dataset}
+    step_s = config.step_s or max(recording.t_r for recording in dataset)
+    length_s = config.length_s
+    if length_s <= 0:
+        events = pd.concat([recording.events for recording in dataset])
+        durations = events.loc[events["trial_type"].isin(labels), "duration"]
+        fewest_s = _MIN_LENGTH_S if timings == {"stimulus"} else step_s
+        length_s = max(float(durations.median()), fewest_s)
+    delay_s = config.delay_s if "stimulus" in timings else 0.0
+    return WindowConfig(delay_s, length_s, config.stride_s, step_s)
 
 
 def make_table(
@@ -65,10 +68,13 @@ def make_table(
     labels: Sequence[str],
     config: WindowConfig,
 ) -> tuple[pd.DataFrame, list[tuple[str, str]]]:
-    """List one window an event.
+    """List the windows of every event.
 
-    A window holds ``round(length / t_r)`` frames; its first is the first frame acquired
-    at or after ``onset + delay_s``.
+    A window begins at ``onset + delay``, a further one every ``stride`` seconds while
+    it ends before the event (so delayed) does. It has ``round(length / step)`` steps.
+    In a run whose repetition time is the step these are its frames, the first of them
+    acquired at or after the beginning; frames of other runs are averaged into steps
+    (see `boldformer.preprocessing.alignment.overlap_weights`).
 
     Parameters
     ----------
@@ -79,99 +85,131 @@ def make_table(
     labels : sequence of str
         Classes.
     config : WindowConfig
-        Delay and length.
+        Delay, length, stride and step, all in seconds.
 
     Returns
     -------
     table : DataFrame
         One row a window: ``window``, ``recording``, ``subject``, ``session``, ``task``,
-        ``run``, ``block``, ``onset``, ``duration``, ``label``, ``first_frame``,
-        ``n_frames``, ``t_r``, ``n_run_frames``, ``content_hash``, ``family``, ``site``.
+        ``run``, ``block``, ``onset``, ``duration``, ``label``; ``start_s``, ``step_s``
+        and ``n_times`` of the window; ``first_frame`` and ``n_frames`` that it reads;
+        ``t_r``, ``n_run_frames``, ``content_hash``, ``family``, ``site``.
     set_aside : list of (str, str)
-        Events whose window leaves the run.
+        Windows that leave their run or meet a gap.
 
     Raises
     ------
     InputError
-        When recordings differ in repetition time, or no window is left.
+        When no window is left.
     """
-    used = [recording for recording in dataset if recording.name in runs]
-    length_s = window_length(dataset, labels, config)
-    n_frames = _n_frames(used, length_s)
+    used = dataset.filter(lambda recording: recording.name in runs)
+    config = used_window(used, labels, config)
     rows: list[dict[str, Any]] = []
     set_aside: list[tuple[str, str]] = []
     for recording in used:
-        kept, outside = _run_windows(
-            recording, runs[recording.name], labels, config.delay_s, n_frames
-        )
+        kept, outside = _run_windows(recording, runs[recording.name], labels, config)
         rows += kept
         set_aside += outside
     if not rows:
         raise InputError(
             "no window lies inside its run",
-            wanted=f"events at least {config.delay_s + length_s:g} s before the end",
-            received=set_aside[0][1] if set_aside else "no event of these labels",
+            wanted="events with frames for "
+            f"{config.delay_s:g}–{config.delay_s + config.length_s:g} s after onset",
+            received=f"{set_aside[0][0]}: {set_aside[0][1]}"
+            if set_aside
+            else "no event of these labels",
         )
     table = pd.DataFrame(rows)
     table.insert(0, "window", np.arange(len(table)))
     return table, set_aside
 
 
-def _n_frames(recordings: Sequence[Recording], length_s: float) -> int:
-    times = sorted({round(recording.t_r, 4) for recording in recordings})
-    if len(times) > 1:
-        raise InputError(
-            "the recordings have different repetition times",
-            wanted="one repetition time",
-            received=", ".join(f"{t:g} s" for t in times),
-            fix="choose recordings with --task, --acquisition or --participant-label",
-        )
-    return max(1, round(length_s / times[0]))
-
-
 def _run_windows(
     recording: Recording,
     run: PreparedRun,
     labels: Sequence[str],
-    delay_s: float,
-    n_frames: int,
+    config: WindowConfig,
 ) -> tuple[list[dict[str, Any]], list[tuple[str, str]]]:
     rows: list[dict[str, Any]] = []
     outside: list[tuple[str, str]] = []
     events = recording.events
     for event in events[events["trial_type"].isin(labels)].itertuples():
-        start = (float(event.onset) + delay_s - run.start_s) / run.t_r
-        first = math.ceil(start - 1e-6)
-        if first < 0 or first + n_frames > run.n_times:
-            ends = run.start_s + run.n_times * run.t_r
-            outside.append(
-                (
-                    f"{recording.name}: {event.trial_type} at {event.onset:g} s",
-                    f"its window leaves the run ({run.start_s:g}–{ends:g} s)",
-                )
-            )
-            continue
-        rows.append(
-            {
-                "recording": recording.name,
-                "subject": recording.subject,
-                "session": recording.session,
-                "task": recording.task,
-                "run": recording.run,
-                "block": f"{recording.name}@{event.onset:g}",
-                "onset": float(event.onset),
-                "duration": float(event.duration),
-                "label": event.trial_type,
-                "first_frame": first,
-                "n_frames": n_frames,
-                "t_r": run.t_r,
-                "n_run_frames": run.n_times,
-                "content_hash": run.info["content_hash"],
-                "family": recording.participant.get("family", ""),
-                "site": recording.participant.get("site", ""),
-            }
-        )
+        for start_s in _starts(recording, event, config):
+            place = _place(recording, run, event, start_s, config)
+            if isinstance(place, str):
+                where = f"{recording.name}: {event.trial_type} at {event.onset:g} s"
+                outside.append((where, place))
+            else:
+                rows.append(_row(recording, run, event) | place)
     return rows, outside
+
+
+def _delay_s(recording: Recording, config: WindowConfig) -> float:
+    return config.delay_s if recording.timing == "stimulus" else 0.0
+
+
+def _starts(recording: Recording, event: Any, config: WindowConfig) -> Iterator[float]:
+    """When the windows of an event begin, seconds from the begin of the run."""
+    begin = float(event.onset) + _delay_s(recording, config)
+    yield begin
+    if config.stride_s <= 0:
+        return
+    last = begin + float(event.duration) - config.length_s + 1e-6
+    start_s = begin + config.stride_s
+    while start_s <= last:
+        yield start_s
+        start_s += config.stride_s
+
+
+def _place(
+    recording: Recording,
+    run: PreparedRun,
+    event: Any,
+    start_s: float,
+    config: WindowConfig,
+) -> dict[str, Any] | str:
+    """Frames of one window, or why there are none."""
+    n_times = max(1, round(config.length_s / config.step_s))
+    end_s = start_s + n_times * config.step_s
+    until = float(event.onset) + _delay_s(recording, config) + float(event.duration)
+    if is_exclusive(recording, event) and end_s > until + 0.5 * config.step_s:
+        return f"it is shorter than a window ({n_times * config.step_s:g} s)"
+    times_s = run.times_s
+    if abs(run.t_r - config.step_s) <= _SAME_T_R:
+        first = frames_from(times_s, run.t_r, start_s, n_times)
+        found = None if first is None else (first, n_times)
+    else:
+        found = frames_covering(times_s, run.t_r, start_s, end_s)
+    if found is None:
+        ends = times_s[-1] + run.t_r
+        gaps = " or meets missing volumes" if run.has_gaps else ""
+        return f"its window leaves the run ({times_s[0]:g}–{ends:g} s){gaps}"
+    return {
+        "start_s": start_s,
+        "step_s": config.step_s,
+        "n_times": n_times,
+        "first_frame": found[0],
+        "n_frames": found[1],
+    }
+
+
+def _row(recording: Recording, run: PreparedRun, event: Any) -> dict[str, Any]:
+    return {
+        "recording": recording.name,
+        "subject": recording.subject,
+        "session": recording.session,
+        "task": recording.task,
+        "run": recording.run,
+        "block": f"{recording.name}@{event.onset:g}",
+        "onset": float(event.onset),
+        "duration": float(event.duration),
+        "label": event.trial_type,
+        "t_r": run.t_r,
+        "n_run_frames": run.n_times,
+        "content_hash": run.info["content_hash"],
+        "family": recording.participant.get("family", ""),
+        "site": recording.participant.get("site", ""),
+    }
 
 
 def _union(runs: Mapping[str, PreparedRun], grid: Grid) -> np.ndarray:
@@ -179,6 +217,21 @@ def _union(runs: Mapping[str, PreparedRun], grid: Grid) -> np.ndarray:
     for run in runs.values():
         mask.ravel()[run.voxels] = True
     return mask
+
+
+def _weights(run: PreparedRun, row: Any) -> np.ndarray | None:
+    """Weights (n_times, n_frames) of a window's frames; None where each is a step."""
+    if abs(run.t_r - row.step_s) <= _SAME_T_R:
+        return None
+    times_s = run.times_s[row.first_frame : row.first_frame + row.n_frames]
+    return overlap_weights(times_s, run.t_r, row.start_s, row.step_s, row.n_times)
+
+
+def _window_mean(run: PreparedRun, row: Any) -> np.ndarray:
+    weights = _weights(run, row)
+    if weights is None:
+        return run.window_mean(row.first_frame, row.n_frames)
+    return weights.mean(axis=0) @ run.window(row.first_frame, row.n_frames)
 
 
 class WindowSet:
@@ -224,7 +277,7 @@ class WindowSet:
     def shape(self) -> tuple[int, int, int, int, int]:
         """``(n_windows, n_times, x, y, z)``."""
         x, y, z = self.mask.shape
-        return len(self), int(self.table["n_frames"].iloc[0]), x, y, z
+        return len(self), int(self.table["n_times"].iloc[0]), x, y, z
 
     @property
     def labels(self) -> np.ndarray:
@@ -238,8 +291,12 @@ class WindowSet:
 
     @property
     def t_r(self) -> float:
-        """Repetition time in seconds."""
-        return float(self.table["t_r"].iloc[0])
+        """Time between the frames of a window, seconds."""
+        return float(self.table["step_s"].iloc[0])
+
+    def indicators(self) -> pd.DataFrame:
+        """Which single labels each window has, bool (n_windows, n_labels)."""
+        return indicators(self.table["label"], self.table["label"].unique())
 
     def __getitem__(self, key: Any) -> WindowSet:
         """Return the windows that `key` selects."""
@@ -267,13 +324,25 @@ class WindowSet:
         """
         rows = self.table.iloc[np.asarray(indices, dtype=int)]
         dense = np.zeros((len(rows), *self.shape[1:]), dtype=np.float32)
-        flat = dense.reshape(len(rows), dense.shape[1], -1)
         for i, row in enumerate(rows.itertuples()):
-            run = self.runs[row.recording]
-            place, inside = self._place(run)
-            frames = run.window(row.first_frame, row.n_frames)
-            flat[i][:, place] = frames if inside is None else frames[:, inside]
+            self._read_into(dense[i].reshape(dense.shape[1], -1), row)
         return dense
+
+    def _read_into(self, dense: np.ndarray, row: Any) -> None:
+        """Read one window into zeros (n_times, n_box_voxels)."""
+        run = self.runs[row.recording]
+        place, inside = self._place(run)
+        weights = _weights(run, row)
+        if weights is None and run.levels is None:
+            # Voxels are put in their places as bytes: a quarter of the traffic.
+            frames = run.stored[row.first_frame : row.first_frame + row.n_frames]
+            small = np.zeros(dense.shape, dtype=np.int8)
+            small[:, place] = frames if inside is None else frames[:, inside]
+            np.multiply(small, np.float32(ZSCORE_SCALE), out=dense)
+            return
+        frames = run.window(row.first_frame, row.n_frames)
+        values = frames if weights is None else weights @ frames
+        dense[:, place] = values if inside is None else values[:, inside]
 
     def means(self, indices: Sequence[int] | np.ndarray | None = None) -> np.ndarray:
         """Window means in the brain voxels.
@@ -294,7 +363,7 @@ class WindowSet:
         for i, row in enumerate(rows.itertuples()):
             run = self.runs[row.recording]
             place, inside = self._place(run)
-            mean = run.window_mean(row.first_frame, row.n_frames)
+            mean = _window_mean(run, row)
             flat[:] = 0
             flat[place] = mean if inside is None else mean[inside]
             result[i] = flat[brain]

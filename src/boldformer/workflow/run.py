@@ -46,6 +46,7 @@ def run_decoding(
     out: Path,
     *,
     n_jobs: int = 1,
+    scheduler: str = "",
     overwrite: bool = False,
     progress: bool = True,
 ) -> Path:
@@ -59,6 +60,8 @@ def run_decoding(
         Output folder; a run of the same settings that was interrupted goes on there.
     n_jobs : int
         Runs prepared at once.
+    scheduler : str
+        Address of a Dask scheduler that prepares the runs instead.
     overwrite : bool
         Replace the results of other settings.
     progress : bool
@@ -85,7 +88,12 @@ def run_decoding(
     logger.info("%s: %d recordings", dataset.name, len(dataset))
     outputs.claim(out, settings)
     cohort = read_cohort(
-        dataset, settings, out / "work" / "store", n_jobs=n_jobs, progress=progress
+        dataset,
+        settings,
+        out / "work" / "store",
+        n_jobs=n_jobs,
+        scheduler=scheduler,
+        progress=progress,
     )
     splits, verdict = _split(cohort, settings, out)
     results = _cross_validate(cohort, splits, settings, out, progress=progress)
