@@ -1,0 +1,61 @@
+"""The command that shows one run: `boldformer inspect`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from boldformer.cli.app import _log, app
+from boldformer.cli.options import Overwrite, Quiet, option
+
+
+@app.command()
+def inspect(
+    run: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RUN",
+            help="4-D image, prepared run, or (with --recording) a dataset or store.",
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Argument(metavar="[OUT]", help="Output folder. [<run name>_inspect]"),
+    ] = None,
+    recording: Annotated[
+        str, option("--recording", help="Name of a run in a dataset or a store.")
+    ] = "",
+    label: Annotated[
+        list[str] | None,
+        option("--label", help="Event type to average; repeat. [all]"),
+    ] = None,
+    delay: Annotated[
+        float, option("--delay", help="Begin of the response after onset, s. [5]")
+    ] = 5.0,
+    window: Annotated[
+        float,
+        option("--window", help="Length of the response, s. [median duration]"),
+    ] = 0.0,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+) -> None:
+    """Draw the noise, motion and responses of one run on a page.
+
+    Temporal SNR, framewise displacement, DVARS, mean response per condition and a
+    carpet plot, as a figure, NIfTI maps and tables.
+    """
+    from boldformer.workflow.inspection import inspect_run
+
+    _log(quiet)
+    figure = inspect_run(
+        run,
+        out,
+        recording=recording,
+        labels=label or (),
+        delay_s=delay,
+        window_s=window,
+        overwrite=overwrite,
+    )
+    typer.echo(str(figure))
