@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
-import resource
 import tempfile
 import time
 import warnings
@@ -129,8 +128,14 @@ def measured(action: Callable, *arguments: str) -> tuple[float, float]:
 def report(queue: multiprocessing.Queue, action: Callable, *arguments: str) -> None:
     started = time.perf_counter()
     action(*arguments)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    queue.put((time.perf_counter() - started, peak))
+    queue.put((time.perf_counter() - started, peak_mb()))
+
+
+def peak_mb() -> float:
+    """Peak resident memory; getrusage would count that of the parent process too."""
+    status = Path("/proc/self/status").read_text().splitlines()
+    line = next(line for line in status if line.startswith("VmHWM"))
+    return int(line.split()[1]) / 1024
 
 
 def median_ms(action: Callable, repeats: int = 15) -> float:

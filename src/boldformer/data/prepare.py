@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
 from boldformer.config import PreprocessingConfig
@@ -132,7 +133,9 @@ def _reasons(done: Iterator[tuple[Recording, Any]]) -> Iterator[tuple[str, str]]
 def _try_prepare(recording: Recording, store: Path, pipeline: Pipeline) -> str:
     """Prepare one run; a bad one gives its reason instead of stopping the cohort."""
     try:
-        prepare_run(recording, store / recording.name, pipeline)
+        # The products are small: more threads would fight with the one that reads.
+        with threadpool_limits(1):
+            prepare_run(recording, store / recording.name, pipeline)
     except BadRunError as error:
         return str(error)
     except MemoryError:

@@ -13,12 +13,12 @@ import numpy as np
 import pandas as pd
 import torch
 from lightning.pytorch.callbacks import EarlyStopping
-from torch.utils.data import DataLoader
 
 from boldformer.config import TrainingConfig, to_dict
 from boldformer.data.splits import held_out_groups
 from boldformer.errors import InputError
 from boldformer.models import DecoderModel
+from boldformer.training.batches import Batches, SeededBatches, batch_loader
 from boldformer.training.callbacks import (
     MONITORED,
     Bar,
@@ -26,8 +26,9 @@ from boldformer.training.callbacks import (
     EpochCheckpoint,
     History,
 )
+from boldformer.training.devices import resolve_device
 from boldformer.training.linear import LinearDecoder
-from boldformer.training.module import Batches, SeededBatches, TrainingModule
+from boldformer.training.module import TrainingModule
 from boldformer.training.predict import predict_proba
 from boldformer.training.source import WindowSource, gather_means
 from boldformer.training.start import set_readout, start_readout
@@ -188,10 +189,11 @@ def _fit_network(
     offsets = _linear_start(model, windows, labels, groups, config)
     batches = Batches(windows, labels, times_s, offsets)
     order = SeededBatches(train, config.batch_size, config.seed)
-    loaders = [DataLoader(batches, sampler=order, batch_size=None)]
+    device = resolve_device(config.device)
+    loaders = [batch_loader(batches, order, device)]
     if held is not None:
         held_order = SeededBatches(rows[held], config.batch_size, None)
-        loaders.append(DataLoader(batches, sampler=held_order, batch_size=None))
+        loaders.append(batch_loader(batches, held_order, device))
     module = TrainingModule(
         model,
         config,
