@@ -1,4 +1,4 @@
-"""Does reading windows keep up with the model that is trained on them?
+"""Whether reading windows keeps up with the model that is trained on them.
 
     python benchmarks/loader_throughput.py [--shape 91 109 91] [--frames 8]
 
@@ -18,7 +18,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from full_size_run import T_R, write_dataset
 from torch import nn
 
 from boldformer import open_dataset
@@ -28,6 +27,7 @@ from boldformer.data.windows import WindowSet, make_table
 from boldformer.models import DecoderModel, create
 from boldformer.training.batches import Batches, SeededBatches, batch_loader
 from boldformer.training.devices import resolve_bf16
+from full_size_run import T_R, write_dataset
 
 
 def read_windows(root: Path, n_frames: int) -> WindowSet:

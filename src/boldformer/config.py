@@ -253,6 +253,20 @@ class EvaluationConfig:
         Of folds and bootstrap.
     allow_leakage : bool
         Go on when the audit finds a leak; every number is then marked LEAKY.
+    linear_permutations : int
+        Shuffles of the labels, within runs, that the linear SVM is tested against. -1
+        takes 200, fewer with more than a thousand windows and none with more than five
+        thousand.
+    n_permutations : int
+        The same for the decoder, which is trained anew on every fold of every shuffle.
+    learning_curve : bool
+        Train the decoder on fewer subjects, too; the linear SVM always is.
+    causal_decoder : bool
+        Train the decoder on the other of the two forms of preprocessing, whole-run and
+        causal, too; the linear SVM always is.
+    calibrate : bool
+        Train every fold once more with some of its training groups held out, to fit a
+        temperature to them where early stopping holds none out.
     """
 
     folds: int = 0
@@ -261,6 +275,11 @@ class EvaluationConfig:
     level: float = 0.95
     seed: int = 0
     allow_leakage: bool = False
+    linear_permutations: int = -1
+    n_permutations: int = 0
+    learning_curve: bool = False
+    causal_decoder: bool = False
+    calibrate: bool = False
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,18 @@
 """Planted leaks are caught, honest splits pass, and telling designs are flagged."""
 
 import json
+import time
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from boldformer.data.audit import Audit, AuditCheck, audit
+from boldformer.data.fingerprints import Copy
 from boldformer.data.predictability import predict_from_properties
+from boldformer.data.protocol import Protocol
 from boldformer.data.splits import Fold, Splits, make_folds
 from boldformer.errors import LeakageError
 
@@ -190,7 +195,8 @@ def test_the_verdict_is_the_worst_of_the_checks_and_goes_to_json():
     checks = tuple(AuditCheck(v, v, "e") for v in ("clean", "leak", "warning"))
     content = json.loads(json.dumps(Audit(checks).to_dict()))
     assert content["verdict"] == "leak"
-    assert set(content["checks"][0]) == {"name", "verdict", "evidence", "advice"}
+    keys = {"name", "verdict", "evidence", "advice", "n_windows", "windows"}
+    assert set(content["checks"][0]) == keys
 
 
 NULL_DESIGNS = {
@@ -222,6 +228,235 @@ def test_false_alarms_are_rare(design):
         found = predict_from_properties(table, make_folds(table, seed=seed), seed=seed)
         alarms += any(property_.suspicious for property_ in found)
     assert alarms <= 1
+
+
+# --- one leak planted in a random table -------------------------------------------
+
+
+def clean_table(seed, n_subjects, n_runs, sessions):
+    table = cohort(np.random.default_rng(seed), n_subjects, n_runs, 2, 2)
+    if sessions:
+        table["session"] = table["run"]
+    table["family"] = "f" + (table["subject"].astype(int) // 2).astype(str)
+    return table
+
+
+def moved(splits, rows):
+    """The first fold with some of its test windows put on the training side."""
+    first, *rest = splits.folds
+    test = np.setdiff1d(first.test, rows)
+    train = np.union1d(first.train, rows)
+    return Splits((Fold(0, train, test), *rest), splits.unit, "planted")
+
+
+def plant(kind, table, splits, pick):
+    """Plant one leak between the sides of the first fold; tell what must be found."""
+    table, fold = table.copy(), splits.folds[0]
+    test, train = pick(fold.test), pick(fold.train)
+    if kind == "window":
+        return table, moved(splits, [test]), {"subject", "run"}
+    if kind == "run":
+        name = table["recording"].iloc[test]
+        table.loc[train, "recording"] = name
+        return table, splits, {"run"}
+    if kind == "block":
+        table["event"] = table["block"]
+        twin = table.loc[[train]].assign(
+            recording=table["recording"].iloc[test],
+            block=table["block"].iloc[test],
+            first_frame=table["n_run_frames"].max() + 50,
+        )
+        table.loc[[train]] = twin
+        return table, splits, {"run", "block"}
+    if kind == "frames":
+        for column in ("recording", "first_frame"):
+            table.loc[train, column] = table[column].iloc[test]
+        table.loc[train, "first_frame"] += 7
+        return table, splits, {"run", "frames"}
+    if kind == "family":
+        mine = table["subject"] == table["subject"].iloc[test]
+        table.loc[mine, "family"] = table["family"].iloc[train]
+        return table, splits, {"family"}
+    if kind == "content":
+        mine = table["recording"] == table["recording"].iloc[test]
+        table.loc[mine, "content_hash"] = table["content_hash"].iloc[train]
+        return table, splits, {"content"}
+    raise AssertionError(kind)
+
+
+LEAKS = ("window", "run", "block", "frames", "family", "content")
+
+
+@settings(max_examples=40)
+@given(
+    kind=st.sampled_from(("none", *LEAKS)),
+    seed=st.integers(0, 999),
+    n_subjects=st.integers(4, 9),
+    n_runs=st.integers(1, 3),
+    sessions=st.booleans(),
+    data=st.data(),
+)
+def test_a_planted_leak_is_found_and_nothing_else(
+    kind, seed, n_subjects, n_runs, sessions, data
+):
+    table = clean_table(seed, n_subjects, n_runs, sessions)
+    splits = make_folds(table, folds=2, seed=seed)
+
+    def pick(rows):
+        return int(rows[data.draw(st.integers(0, len(rows) - 1))])
+
+    expected = set()
+    if kind != "none":
+        table, splits, expected = plant(kind, table, splits, pick)
+    result = audit(table, splits)
+    leaks = {check.name for check in result.checks if check.verdict == "leak"}
+    assert expected <= leaks
+    assert bool(leaks) == (kind != "none")
+    if kind in ("family", "content"):
+        assert leaks == expected
+    for check in result.checks:
+        if check.verdict == "leak":
+            assert check.advice
+            assert 0 < len(check.windows) <= check.n_windows
+            assert max(check.windows) < len(table)
+
+
+# --- copies, sessions, protocols and motion ---------------------------------------
+
+
+def test_a_copy_under_another_name_is_a_leak_only_across_sides(rng):
+    table = cohort(rng)
+    splits = make_folds(table, folds=10)
+    names = [f"sub-{s}_task-x_run-1" for s in ("03", "07")]
+    found = audit(table, splits, copies=[Copy(*names, 0.9, certain=True)])
+    content = next(check for check in found.checks if check.name == "content")
+    assert content.verdict == "leak"
+    assert set(content.windows) == set(np.flatnonzero(table["recording"].isin(names)))
+    assert "similarity 0.90" in content.evidence
+    maybe = audit(table, splits, copies=[Copy(*names, 0.4, certain=False)])
+    assert verdicts(maybe)["content"] == "warning"
+    same = [f"sub-03_task-x_run-{r}" for r in (1, 2)]
+    for certain, verdict in ((True, "warning"), (False, "clean")):
+        result = audit(table, splits, copies=[Copy(*same, 0.9, certain=certain)])
+        assert verdicts(result)["content"] == verdict
+    assert verdicts(audit(table, splits, copies=[]))["content"] == "clean"
+
+
+def test_a_session_on_both_sides_leaks_or_warns(rng):
+    table = cohort(rng, n_runs=4)
+    table["session"] = np.where(table["run"].isin(["1", "2"]), "a", "b")
+    assert verdicts(audit(table, make_folds(table)))["session"] == "clean"
+    assert verdicts(audit(table, random_split(table, rng)))["session"] == "leak"
+    within = make_folds(table, unit="run")
+    assert verdicts(audit(table, within))["session"] == "warning"
+    one = table.assign(session="a")
+    assert verdicts(audit(one, make_folds(one, unit="run")))["session"] == "clean"
+
+
+def honest_protocol(splits):
+    protocol = Protocol()
+    for fold in splits.folds:
+        protocol.record("scaler", fold.train, fold=fold.index)
+        protocol.record(
+            "early stopping", fold.train[:8], fold=fold.index, purpose="stop"
+        )
+        protocol.record("penalty", fold.train, fold=fold.index, purpose="select")
+    return protocol
+
+
+def test_what_is_fitted_to_training_windows_is_clean(rng):
+    table = cohort(rng)
+    splits = make_folds(table)
+    found = verdicts(audit(table, splits, protocol=honest_protocol(splits)))
+    assert found["fitting"] == found["stopping"] == found["selection"] == "clean"
+    assert "fitting" not in verdicts(audit(table, splits))
+
+
+@pytest.mark.parametrize(
+    ("purpose", "check"),
+    [("fit", "fitting"), ("stop", "stopping"), ("select", "selection")],
+)
+def test_what_saw_test_windows_is_a_leak(rng, purpose, check):
+    table = cohort(rng)
+    splits = make_folds(table)
+    protocol = honest_protocol(splits)
+    fold = splits.folds[1]
+    protocol.record("the sinner", [*fold.train, fold.test[2]], fold=1, purpose=purpose)
+    result = audit(table, splits, protocol=protocol)
+    leaks = [c for c in result.checks if c.verdict == "leak"]
+    assert [c.name for c in leaks] == [check]
+    assert leaks[0].windows == (fold.test[2],)
+    assert "the sinner" in leaks[0].evidence
+
+
+def test_a_scaler_for_all_folds_leaks_in_each(rng):
+    table = cohort(rng)
+    splits = make_folds(table)
+    protocol = Protocol()
+    protocol.record("scaler", np.arange(len(table)))
+    (leak,) = [
+        c for c in audit(table, splits, protocol=protocol).checks if c.verdict == "leak"
+    ]
+    assert leak.n_windows == len(table)
+    assert f"In {len(splits.folds)} of {len(splits.folds)} folds" in leak.evidence
+
+
+def test_windows_of_no_side_leak_if_their_group_is_tested(rng):
+    table = cohort(rng)
+    first = make_folds(table).folds[0]
+    left_out = first.test[:3]
+    splits = Splits((Fold(0, first.train, first.test[3:]),), "subject", "one fold")
+    protocol = Protocol()
+    protocol.record("scaler", left_out, fold=0)
+    assert verdicts(audit(table, splits, protocol=protocol))["fitting"] == "leak"
+    unseen = table["subject"].iloc[first.train[0]]
+    spared = first.train[table["subject"].iloc[first.train] == unseen]
+    kept = np.setdiff1d(first.train, spared)
+    splits = Splits((Fold(0, kept, first.test),), "subject", "one fold")
+    protocol = Protocol()
+    protocol.record("scaler", spared, fold=0)
+    assert verdicts(audit(table, splits, protocol=protocol))["fitting"] == "warning"
+
+
+def test_motion_that_tells_the_class_is_flagged(rng):
+    table = cohort(rng)
+    splits = make_folds(table)
+    motion = pd.DataFrame({"trans_y": rng.standard_normal(len(table))})
+    assert verdicts(audit(table, splits, nuisance=motion))["motion"] == "clean"
+    motion["trans_y"] += 2.0 * (table["label"] == "a")
+    assert verdicts(audit(table, splits, nuisance=motion))["motion"] == "warning"
+
+
+def test_a_class_of_one_site_is_flagged_even_among_few_people(rng):
+    table = cohort(rng, n_subjects=4, n_classes=2)
+    table["site"] = np.where(table["subject"] < "02", "north", "south")
+    assert verdicts(audit(table, make_folds(table)))["site"] == "clean"
+    table.loc[(table["site"] == "south") & (table["label"] == "a"), "label"] = "b"
+    result = audit(table, make_folds(table))
+    site = next(check for check in result.checks if check.name == "site")
+    assert site.verdict == "warning"
+    assert "'a' occurs only at site north of 2" in site.evidence
+
+
+def test_columns_that_are_not_known_are_not_checked(rng):
+    table = cohort(rng)
+    bare = table[["window", "subject", "recording", "label"]]
+    result = audit(bare, make_folds(bare))
+    assert result.verdict == "clean"
+    assert sum("not checked" in check.evidence for check in result.checks) >= 4
+    leaky = audit(bare, random_split(bare, rng))
+    assert verdicts(leaky)["run"] == "leak"
+
+
+def test_a_large_cohort_is_audited_in_seconds(rng):
+    table = cohort(rng, n_subjects=60, n_runs=2, n_classes=5, repeats=1)
+    motion = pd.DataFrame(
+        rng.standard_normal((len(table), 3)), columns=["rot_x", "rot_y", "rot_z"]
+    )
+    assert len(table) == 600
+    started = time.perf_counter()
+    audit(table, make_folds(table), copies=[], nuisance=motion)
+    assert time.perf_counter() - started < 10
 
 
 def test_the_scorer_matches_a_plain_count(rng):

@@ -5,130 +5,24 @@ from __future__ import annotations
 import dataclasses
 import errno
 import hashlib
-import io
 import json
 import logging
 import os
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.request import ProxyHandler, Request, build_opener
 
-import boto3
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from moto.server import DomainDispatcherApplication, create_backend_app
-from werkzeug.serving import make_server
 
 from boldformer.config import DataConfig
 from boldformer.data.bids import open_bids
-from boldformer.data.openneuro import etag, fetch
+from boldformer.data.openneuro import fetch
 from boldformer.errors import DatasetError, InputError
 
 ACCESSION = "ds000001"
-BUCKET = "openneuro.org"
 MNI = "space-MNI152NLin2009cAsym"
-PART = 5 << 20
-Fault = Callable[[bytes], bytes]
-
-
-class Service:
-    """An S3 server on this machine that counts what it sends, and sends it badly."""
-
-    def __init__(self) -> None:
-        self.app = DomainDispatcherApplication(create_backend_app)
-        self.requests: list[tuple[str, str]] = []
-        self.n_sent = 0
-        self.faults: list[Fault] = []
-        self.page_size = 1000
-        self.server = make_server("127.0.0.1", 0, self, threaded=True)
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-        self.admin = boto3.client(
-            "s3",
-            endpoint_url=self.url,
-            region_name="us-east-1",
-            aws_access_key_id="test",
-            aws_secret_access_key="test",
-        )
-
-    def __call__(self, environ: dict, start_response: Callable) -> list[bytes]:
-        method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
-        query = environ.get("QUERY_STRING", "")
-        if "list-type" in query:
-            environ["QUERY_STRING"] = f"{query}&max-keys={self.page_size}"
-        body = b"".join(self.app(environ, start_response))
-        if method == "GET":
-            self.requests.append((path.removeprefix(f"/{BUCKET}/"), query))
-        if method == "GET" and "list-type" not in query:
-            if self.faults:
-                body = self.faults.pop(0)(body)
-            self.n_sent += len(body)
-        return [body]
-
-    def put(self, path: str, content: bytes, accession: str = ACCESSION) -> None:
-        """Store a public object."""
-        self.admin.put_object(
-            Bucket=BUCKET, Key=f"{accession}/{path}", Body=content, ACL="public-read"
-        )
-
-    def put_in_parts(self, path: str, parts: list[bytes]) -> None:
-        """Store a public object as several parts."""
-        where = {"Bucket": BUCKET, "Key": f"{ACCESSION}/{path}"}
-        upload = self.admin.create_multipart_upload(**where, ACL="public-read")
-        where["UploadId"] = upload["UploadId"]
-        done = [
-            {
-                "PartNumber": number,
-                "ETag": self.admin.upload_part(**where, PartNumber=number, Body=part)[
-                    "ETag"
-                ],
-            }
-            for number, part in enumerate(parts, 1)
-        ]
-        self.admin.complete_multipart_upload(**where, MultipartUpload={"Parts": done})
-
-    @property
-    def fetched(self) -> list[str]:
-        """Objects that were asked for, by their path in the dataset."""
-        return [
-            path.removeprefix(f"{ACCESSION}/")
-            for path, query in self.requests
-            if "list-type" not in query
-        ]
-
-    def reset(self) -> None:
-        """Forget all buckets."""
-        request = Request(f"{self.url}/moto-api/reset", method="POST")
-        build_opener(ProxyHandler({})).open(request).close()
-
-    def forget(self) -> None:
-        self.requests.clear()
-        self.n_sent = 0
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Service]:
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    service = Service()
-    thread = threading.Thread(target=service.server.serve_forever, daemon=True)
-    thread.start()
-    yield service
-    service.server.shutdown()
-
-
-@pytest.fixture
-def service(server: Service, monkeypatch: pytest.MonkeyPatch) -> Service:
-    """The server with an empty bucket that anyone may read."""
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    server.faults.clear()
-    server.page_size = 1000
-    server.reset()
-    server.admin.create_bucket(Bucket=BUCKET, ACL="public-read")
-    server.forget()
-    return server
+Service = Any  # of conftest.py
 
 
 def small(text: str) -> bytes:
@@ -375,126 +269,29 @@ def test_a_broken_record_is_no_obstacle(service: Service, tmp_path: Path) -> Non
     assert record["files"]["participants.tsv"]["etag"] == digest
 
 
-# --- interruptions and damage -----------------------------------------------------
+# --- interruptions ----------------------------------------------------------------
 
 IMAGE = "sub-1/func/sub-1_task-motor_bold.nii.gz"
-BYTES = bytes(range(256)) * 8000
-
-
-def one_image(service: Service, content: bytes = BYTES) -> None:
-    service.put("dataset_description.json", b"{}")
-    service.put(IMAGE, content)
 
 
 def test_half_a_file_goes_on_where_it_stopped(service: Service, tmp_path: Path) -> None:
-    one_image(service)
-    part = tmp_path / f"{IMAGE}.part"
-    part.parent.mkdir(parents=True)
-    part.write_bytes(BYTES[: len(BYTES) // 2])
-    get(service, tmp_path)
-    assert (tmp_path / IMAGE).read_bytes() == BYTES
-    assert service.n_sent == len(BYTES) // 2 + len(b"{}")
-    assert not part.exists()
-
-
-def test_a_connection_that_breaks_goes_on(service: Service, tmp_path: Path) -> None:
-    one_image(service)
-    service.faults = [lambda body: body, *[lambda body: body[: len(body) // 2]] * 3]
-    get(service, tmp_path)
-    assert (tmp_path / IMAGE).read_bytes() == BYTES
-    assert service.n_sent == len(BYTES) + len(b"{}")
-    assert service.fetched.count(IMAGE) == 4
-
-
-def test_a_connection_that_brings_nothing_ends(
-    service: Service, tmp_path: Path
-) -> None:
-    one_image(service)
-    service.faults = [
-        lambda body: body,
-        lambda body: body[:1000],
-        *[lambda body: b""] * 9,
-    ]
-    with pytest.raises(DatasetError, match=r"cannot reach OpenNeuro.*run again"):
-        get(service, tmp_path)
-    assert (tmp_path / f"{IMAGE}.part").read_bytes() == BYTES[:1000]
-    assert not (tmp_path / IMAGE).exists()
-    service.faults.clear()
-    service.forget()
-    get(service, tmp_path)
-    assert service.fetched == [IMAGE]
-    assert service.n_sent == len(BYTES) - 1000
-
-
-def flip(body: bytes) -> bytes:
-    return body[:-1] + bytes([body[-1] ^ 1])
-
-
-def test_damage_on_the_way_is_caught_and_mended(
-    service: Service, tmp_path: Path
-) -> None:
-    one_image(service)
-    service.faults = [lambda body: body, flip]
-    get(service, tmp_path)
-    assert (tmp_path / IMAGE).read_bytes() == BYTES
-    assert service.fetched.count(IMAGE) == 2
-
-
-def test_damage_every_time_is_one_line(service: Service, tmp_path: Path) -> None:
-    one_image(service)
-    service.faults = [lambda body: body, flip, flip]
-    with pytest.raises(DatasetError, match="does not match its checksum") as caught:
-        get(service, tmp_path)
-    assert "\n" not in str(caught.value)
-    assert service.fetched.count(IMAGE) == 2
-    assert local(tmp_path) == {"dataset_description.json"}
-
-
-@pytest.mark.parametrize("stale", [b"\0" * 1000, b"\0" * (len(BYTES) + 1)])
-def test_half_of_another_file_does_no_harm(
-    service: Service, tmp_path: Path, stale: bytes
-) -> None:
-    one_image(service)
-    part = tmp_path / f"{IMAGE}.part"
-    part.parent.mkdir(parents=True)
-    part.write_bytes(stale)
-    get(service, tmp_path)
-    assert (tmp_path / IMAGE).read_bytes() == BYTES
-
-
-def test_an_object_uploaded_in_parts(service: Service, tmp_path: Path) -> None:
+    content = bytes(range(256)) * 80
     service.put("dataset_description.json", b"{}")
-    parts = [b"a" * PART, b"b" * PART, b"c" * 100]
-    service.put_in_parts(IMAGE, parts)
-    service.faults = [lambda body: body, flip]
+    service.put(IMAGE, content)
+    part = tmp_path / f"{IMAGE}.part"
+    part.parent.mkdir(parents=True)
+    part.write_bytes(content[:1000])
     get(service, tmp_path)
-    assert (tmp_path / IMAGE).read_bytes() == b"".join(parts)
-    assert service.fetched.count(IMAGE) == 2  # the damage was seen
-    record = json.loads((tmp_path / ".openneuro.json").read_text())
-    assert record["files"][IMAGE]["etag"].endswith("-3")
-
-
-@given(st.binary(max_size=300), st.integers(1, 100))
-def test_etag_is_the_digest_of_digests(content: bytes, size: int) -> None:
-    parts = [content[i : i + size] for i in range(0, len(content), size)]
-    digests = b"".join(hashlib.md5(part).digest() for part in parts)
-    expected = f"{hashlib.md5(digests).hexdigest()}-{len(parts)}"
-    assert etag(io.BufferedReader(io.BytesIO(content)), size) == expected
-    whole = etag(io.BufferedReader(io.BytesIO(content)))
-    assert whole == hashlib.md5(content).hexdigest()
-
-
-def test_an_empty_file(service: Service, tmp_path: Path) -> None:
-    one_image(service)
-    service.put("participants.json", b"")
-    get(service, tmp_path)
-    assert (tmp_path / "participants.json").read_bytes() == b""
+    assert (tmp_path / IMAGE).read_bytes() == content
+    assert service.n_sent == len(content) - 1000 + len(b"{}")
+    assert not part.exists()
 
 
 def test_a_full_disk_is_said_as_such(
     service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one_image(service)
+    service.put("dataset_description.json", b"{}")
+    service.put(IMAGE, b"image")
     whole = Path.open
 
     def full(self: Path, mode: str = "r", *rest: Any, **options: Any) -> Any:
@@ -574,23 +371,3 @@ def test_a_filter_that_nothing_matches(
     with pytest.raises(InputError, match=message):
         get(service, tmp_path / "got", **filters)
     assert service.fetched == []
-
-
-def test_a_private_object_is_one_line(service: Service, tmp_path: Path) -> None:
-    one_image(service)
-    key = f"{ACCESSION}/{IMAGE}"
-    service.admin.put_object_acl(Bucket=BUCKET, Key=key, ACL="private")
-    with pytest.raises(DatasetError, match="does not give") as caught:
-        get(service, tmp_path)
-    assert "\n" not in str(caught.value)
-
-
-def test_a_key_that_leaves_the_folder_is_left_alone(
-    service: Service, tmp_path: Path
-) -> None:
-    one_image(service)
-    service.put("sub-1/../../../participants.tsv", b"evil")
-    get(service, tmp_path / "a" / "b")
-    assert local(tmp_path) == {
-        f"a/b/{name}" for name in ("dataset_description.json", IMAGE, ".openneuro.json")
-    }

@@ -19,6 +19,15 @@ def noise(n_times: int = 200, n_voxels: int = 50, seed: int = 0) -> np.ndarray:
     return rng.standard_normal((n_times, n_voxels)).astype(np.float32)
 
 
+@given(n_voxels=st.integers(1, 9))
+def test_a_measure_by_blocks_is_the_measure(n_voxels: int) -> None:
+    data = noise(20, n_voxels)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(quality, "_BLOCK", 3)
+        found = quality.by_blocks(lambda block: block[[2, 0]], data)
+    np.testing.assert_array_equal(found, data[[2, 0]])
+
+
 # --- temporal signal-to-noise ratio -----------------------------------------------
 
 
@@ -132,80 +141,6 @@ def test_dvars_test_finds_nothing_in_a_constant_run() -> None:
     assert np.isnan(test.relative).all()
 
 
-# --- response to events -----------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("t_r", "expected"),
-    [(2.0, [-4, -2, 0, 2, 4, 6]), (3.0, [-3, 0, 3, 6]), (5.0, [-5, 0, 5])],
-)
-def test_lags_are_whole_repetition_times(t_r: float, expected: list[float]) -> None:
-    np.testing.assert_allclose(quality.event_lags(t_r, 4.0, 5.0), expected)
-
-
-def test_events_that_leave_the_run_are_not_usable() -> None:
-    onsets = np.array([0.0, 4.0, 10.0, 28.0, 29.0])
-    usable = quality.usable_events(onsets, 20, 2.0, -4.0, 10.0)
-    np.testing.assert_array_equal(usable, [False, True, True, True, False])
-
-
-def test_average_finds_the_planted_response_exactly() -> None:
-    onsets, shape = np.array([10.0, 40.0, 70.0]), np.array([0.0, 1, 3, 2, 0])
-    data = np.full((50, 3), 100, dtype=np.float32)
-    for onset in onsets.astype(int) // 2:
-        data[onset : onset + 5, 1] += shape
-    lags = quality.event_lags(2.0, 4.0, 8.0)
-    average = quality.average_events(data, onsets, 2.0, lags)
-    np.testing.assert_allclose(average.mean[2:, 1], shape, atol=1e-5)
-    np.testing.assert_allclose(average.mean[:, [0, 2]], 0, atol=1e-5)
-    np.testing.assert_allclose(average.sem, 0, atol=1e-5)
-    assert quality.peak_response(average)[1] == pytest.approx(3)
-    assert quality.window_mean(average, 2, 6)[1] == pytest.approx(2)
-    assert quality.window_mean(average, 4.5, 5.0)[1] == pytest.approx(3)
-
-
-def test_average_and_spread_are_those_of_the_single_events() -> None:
-    data, onsets = 100 + noise(), np.array([11.0, 77.3, 140.0, 250.9])
-    lags = quality.event_lags(2.0, 4.0, 20.0)
-    each = np.stack(list(quality.locked_events(data, onsets, 2.0, lags)))
-    average = quality.average_events(data, onsets, 2.0, lags)
-    np.testing.assert_allclose(average.mean, each.mean(axis=0), atol=1e-4)
-    np.testing.assert_allclose(average.sd, each.std(axis=0, ddof=1), atol=1e-4)
-    np.testing.assert_allclose(average.sem, average.sd / 2, atol=1e-6)
-
-
-def test_onsets_between_frames_are_interpolated() -> None:
-    ramp = np.arange(40, dtype=np.float32)[:, None]
-    lags = quality.event_lags(2.0, 4.0, 10.0)
-    (response,) = quality.locked_events(ramp, np.array([21.4]), 2.0, lags)
-    np.testing.assert_allclose(response[:, 0], lags / 2 + 1.5, atol=1e-5)
-
-
-def test_lags_past_the_end_do_not_count() -> None:
-    lags = quality.event_lags(2.0, 4.0, 20.0)
-    average = quality.average_events(noise(30), np.array([10.0, 50.0]), 2.0, lags)
-    np.testing.assert_array_equal(average.n_events, np.where(lags <= 8, 2, 1))
-    assert np.isnan(average.sd[lags > 8]).all()
-    assert np.isfinite(average.mean).all()
-
-
-@given(level=npst.arrays(np.float32, 50, elements=finite), onset=st.floats(8, 60))
-def test_a_response_does_not_know_the_level(level: np.ndarray, onset: float) -> None:
-    lags = quality.event_lags(2.0, 4.0, 12.0)
-    onsets = np.array([onset])
-    (plain,) = quality.locked_events(noise(60), onsets, 2.0, lags)
-    (raised,) = quality.locked_events(noise(60) + level, onsets, 2.0, lags)
-    np.testing.assert_allclose(raised, plain, atol=1e-3)
-    np.testing.assert_allclose(plain[lags < 0].mean(axis=0), 0, atol=1e-5)
-
-
-def test_windowed_mean_takes_the_frames_in_the_windows_once() -> None:
-    data = np.arange(30, dtype=np.float32)[:, None]
-    mean = quality.windowed_mean(data, np.array([10.0, 12.0]), 2.0, 4.0, 8.0)
-    assert mean[0] == np.mean([7, 8, 9, 10])
-    assert quality.windowed_mean(data, np.array([90.0]), 2.0, 4.0, 8.0)[0] == 0
-
-
 # --- carpet plot ------------------------------------------------------------------
 
 
@@ -241,3 +176,13 @@ def test_rows_of_a_carpet_are_z_scores_without_trend() -> None:
     np.testing.assert_allclose(slopes, 0, atol=1e-5)
     halved = quality.carpet(data, np.arange(8), 4)
     np.testing.assert_allclose(halved[0], picture[:2].mean(axis=0), atol=1e-4)
+
+
+def test_columns_of_a_carpet_are_means_over_all_voxels() -> None:
+    """What alternates from frame to frame does so in the data, not in the picture."""
+    data = 500 + 9 * noise(100, 30)
+    data += 6 * (-1.0) ** np.arange(100)[:, None]
+    whole = quality.carpet(data, np.arange(30), 30).mean(axis=0)
+    picture = quality.carpet(data, quality.global_order(data), 5)
+    np.testing.assert_allclose(picture.mean(axis=0), whole, atol=1e-5)
+    assert np.corrcoef(whole[1:], whole[:-1])[0, 1] < -0.8

@@ -6,13 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from boldformer.data.splits import (
-    Splits,
-    held_out_groups,
-    make_folds,
-    resampling_groups,
-    split_groups,
-)
+from boldformer.data.splits import LEAVE_ONE_OUT, Splits, inner_folds, make_folds
 from boldformer.errors import InputError
 
 
@@ -95,7 +89,6 @@ def test_families_stay_together():
             assert not train & test
             assert ("00" in train) == ("05" in train)
             assert ("03" in train) == ("04" in train)
-    assert resampling_groups(table)[0] == "family"
 
 
 def test_a_subject_in_two_families_is_refused():
@@ -112,6 +105,9 @@ def test_a_subject_in_two_families_is_refused():
         (windows(1, n_runs=3), {"unit": "subject"}, "only one group"),
         (windows(4), {"folds": 5}, "more folds than groups"),
         (windows(4), {"folds": 1}, "at least two folds"),
+        (windows(4), {"folds": -2}, "at least two folds"),
+        (windows(4), {"repeats": 0}, "once at least"),
+        (windows(4), {"repeats": 2}, "the same every time"),
         (windows(4), {"unit": "volume"}, "unknown unit"),
         (windows(4, classes=("a",)), {}, "only one class"),
         (windows(4).iloc[:0], {}, "no windows"),
@@ -210,33 +206,113 @@ def test_any_split_partitions_windows_and_keeps_groups_apart(sizes, folds, seed)
         assert len(fold.train) + len(fold.test) == len(table)
 
 
-@given(n=st.integers(1, 30), fraction=st.floats(0.01, 0.99), seed=st.integers(0, 9))
-def test_held_out_groups_are_whole_and_leave_some(n, fraction, seed):
-    groups = np.repeat([f"g{i}" for i in range(n)], 3)
-    held = held_out_groups(groups, fraction, seed)
-    if n < 4:
-        assert held is None
-        return
-    assert 0 < held.sum() < len(groups)
-    assert not set(groups[held]) & set(groups[~held])
+def test_one_subject_at_a_time_however_many():
+    splits = make_folds(windows(9), folds=LEAVE_ONE_OUT)
+    assert len(splits.folds) == 9
+    assert splits.scheme == "Leave one subject out: 9 folds over 9 subjects."
 
 
-def test_held_out_groups_leave_every_class():
-    groups = np.repeat(list("abcd"), 4)
-    labels = np.where(groups == "c", 1, 0)
-    for seed in range(10):
-        held = held_out_groups(groups, 0.25, seed, labels)
-        assert "c" not in groups[held]
-    assert (
-        held_out_groups(groups, 0.25, 0, np.unique(groups, return_inverse=True)[1])
-        is None
+def test_repeats_divide_anew_and_test_every_window_once_each():
+    table = windows(12)
+    splits = make_folds(table, folds=4, repeats=3, seed=5)
+    assert (len(splits.folds), splits.repeats) == (12, 3)
+    assert [fold.index for fold in splits.folds] == list(range(12))
+    assert splits.scheme.endswith("3 times over.")
+    parts = [splits.folds[i : i + 4] for i in (0, 4, 8)]
+    for repeat, part in enumerate(parts):
+        tested = np.concatenate([fold.test for fold in part])
+        assert sorted(tested) == list(range(len(table)))
+        alone = make_folds(table, folds=4, seed=5 + repeat)
+        for one, other in zip(part, alone.folds, strict=True):
+            np.testing.assert_array_equal(one.test, other.test)
+    assert len({tuple(part[0].test) for part in parts}) > 1
+    assert make_folds(table, folds=4).repeats == 1
+
+
+@pytest.mark.parametrize(
+    ("key", "named"),
+    [
+        ("subject", {"sub-00": "test", "sub-01": "train", "sub-02": "train"}),
+        ("subject", {"00": "test", "01": "train", "02": "train"}),
+        ("recording", {"sub-00_run-1": "test", "sub-02_run-2": "train"}),
+    ],
+)
+def test_a_split_file_may_name_subjects_or_recordings(tmp_path, key, named):
+    table = windows(3)
+    path = tmp_path / "split.tsv"
+    pd.DataFrame({key: named.keys(), "set": named.values()}).to_csv(
+        path, sep="\t", index=False
     )
-    assert held_out_groups(groups, 0.0) is None
+    (fold,) = Splits.read(path, table).folds
+    for side, rows in (("train", fold.train), ("test", fold.test)):
+        wanted = [n.removeprefix("sub-") for n in named if named[n] == side]
+        found = table[key].str.removeprefix("sub-")
+        assert sorted(rows) == list(np.flatnonzero(found.isin(wanted)))
 
 
-def test_groups_follow_the_unit():
-    table = windows(2)
-    assert set(split_groups(table, "subject")) == {"00", "01"}
-    assert len(set(split_groups(table, "run"))) == 4
-    assert resampling_groups(table)[0] == "subject"
-    assert resampling_groups(windows(1, n_runs=3))[0] == "run"
+def test_a_split_file_of_unknown_subjects_is_refused():
+    named = pd.DataFrame({"subject": ["00", "99"], "fold": 0, "set": SETS})
+    with pytest.raises(InputError, match=r"names a subject that has no window.*99"):
+        Splits.from_table(named, windows(3))
+
+
+@given(
+    n_subjects=st.integers(2, 8),
+    n_runs=st.integers(1, 3),
+    unit=st.sampled_from(["subject", "run"]),
+    folds=st.sampled_from([0, 2, LEAVE_ONE_OUT]),
+    repeats=st.integers(1, 2),
+    seed=st.integers(0, 9),
+)
+def test_any_split_reads_back_equal(
+    tmp_path_factory, n_subjects, n_runs, unit, folds, repeats, seed
+):
+    table = windows(n_subjects, n_runs)
+    try:
+        splits = make_folds(table, unit=unit, folds=folds, repeats=repeats, seed=seed)
+    except InputError:
+        return
+    path = tmp_path_factory.mktemp("split") / "splits.tsv"
+    splits.write(path)
+    again = Splits.read(path, table, scheme=splits.scheme, seed=seed)
+    assert (again.unit, again.scheme, again.hash) == (unit, splits.scheme, splits.hash)
+    assert len(again.folds) == len(splits.folds)
+
+
+@settings(max_examples=40)
+@given(
+    sizes=st.lists(st.integers(2, 8), min_size=3, max_size=7),
+    families=st.integers(2, 9),
+    seed=st.integers(0, 9),
+)
+def test_inner_folds_divide_training_windows_and_keep_groups_apart(
+    sizes, families, seed
+):
+    subject = np.repeat([f"{i}" for i in range(len(sizes))], sizes)
+    table = pd.DataFrame({"subject": subject, "recording": subject})
+    table["family"] = [f"f{int(s) % families}" for s in subject]
+    table["label"] = np.concatenate([np.arange(size) % 2 for size in sizes])
+    for outer in make_folds(table, seed=seed).folds:
+        inner = inner_folds(table, outer, folds=3, seed=seed)
+        several = table["family"].iloc[outer.train].nunique() > 1
+        assert inner.unit == ("subject" if several else "run")
+        if inner.folds:
+            tested = np.concatenate([fold.test for fold in inner.folds])
+            assert sorted(tested) == sorted(outer.train)
+        for fold in inner.folds:
+            train, test = sides(table, fold, "family" if several else "recording")
+            assert not train & test
+            assert not set(fold.train) & set(outer.test)
+
+
+def test_inner_folds_of_one_subject_keep_runs_apart():
+    table = windows(2, n_runs=3)
+    outer = make_folds(table).folds[0]
+    inner = inner_folds(table, outer)
+    assert inner.unit == "run"
+    assert len(inner.folds) == 3
+    for fold in inner.folds:
+        train, test = sides(table, fold, "recording")
+        assert not train & test
+    alone = windows(2, n_runs=1)
+    assert inner_folds(alone, make_folds(alone).folds[0]).folds == ()

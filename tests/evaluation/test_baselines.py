@@ -8,6 +8,7 @@ from sklearn.base import clone
 from boldformer.data.splits import Fold, Splits, make_folds
 from boldformer.errors import InputError
 from boldformer.evaluation.baselines import BASELINES, out_of_fold
+from boldformer.evaluation.calibration import temper
 from boldformer.training.linear import LinearDecoder
 
 MEANS = [name for name, baseline in BASELINES.items() if baseline.features == "means"]
@@ -143,3 +144,30 @@ def test_rows_that_do_not_fit_are_refused():
     X, y, groups, splits = cohort()
     with pytest.raises(InputError, match="do not fit together"):
         out_of_fold(LinearDecoder(), X[:-1], y, splits, groups, 3)
+
+
+@pytest.mark.parametrize("name", [*MEANS, "run_mean", "parcels", "nuisance"])
+@pytest.mark.parametrize("p", [5, 300])
+def test_windows_that_are_all_the_same_are_guessed(name, p):
+    """One training run has one mean image, the same for each of its windows."""
+    _, y, groups, splits = cohort(n_subjects=4)
+    same = np.tile(np.random.default_rng(0).normal(size=p), (len(y), 1))
+    found = out_of_fold(BASELINES[name].make(), same, y, splits, groups, 3)
+    np.testing.assert_allclose(found.probabilities, 1 / 3, atol=1e-6)
+
+
+def test_the_perceptron_finds_an_effect():
+    X, y, groups, splits = cohort(effect=0.5, identity=0.5, n_subjects=6, p=40)
+    assert accuracy("parcels", X, y, groups, splits) > 0.8
+
+
+def test_temperatures_are_reported_with_what_they_changed():
+    X, y, groups, splits = cohort(effect=0.2)
+    found = out_of_fold(BASELINES["linear_svm"].make(), X, y, splits, groups, 3)
+    assert len(found.temperatures) == len(splits.folds)
+    for fold, temperature in zip(splits.folds, found.temperatures, strict=True):
+        before, after = (p[fold.test] for p in (found.untempered, found.probabilities))
+        np.testing.assert_allclose(temper(before, temperature), after, atol=1e-5)
+    logistic = out_of_fold(BASELINES["logistic"].make(), X, y, splits, groups, 3)
+    assert logistic.temperatures == ()
+    assert logistic.untempered is None

@@ -49,7 +49,10 @@ def fabricate(
     skills = {
         "hybrid": skill,
         "linear_svm": 0.8 * skill,
+        "logistic": 0.75 * skill,
+        "parcels": 0.6 * skill,
         "nuisance": 0.2,
+        "run_mean": 0.1,
         "majority": 0,
     }
     guesses = {
@@ -138,6 +141,7 @@ def fabricate(
         "comparisons": [
             _difference(scores, baseline) for baseline in ("linear_svm", "nuisance")
         ],
+        **_evidence(scores, labels, unit, mode, out),
         "verdict": {
             "beats_chance": True,
             "beats_nuisance": True,
@@ -272,6 +276,69 @@ def _difference(scores: dict, baseline: str) -> dict:
         "difference": gap,
         "low": gap - 0.09,
         "high": gap + 0.08,
+    }
+
+
+def _evidence(scores, labels, unit, mode, out) -> dict:
+    """What stands beside the scores: columns, shuffles, learning curve, calibration."""
+    other = "causal" if mode == "transductive" else "transductive"
+    svm = {m: scores["linear_svm"][m] for m in ("accuracy", "balanced_accuracy")}
+    lower = {
+        m: {k: None if v is None else 0.8 * v for k, v in e.items()}
+        for m, e in svm.items()
+    }
+    own = {m: scores["hybrid"][m] for m in svm}
+    cell = {"pipeline_hash": "0f3a9c1d2b4e5f60", "n_windows": 40, "reason": ""}
+    reason = "not run: it trains the decoder again (--causal-decoder)"
+    cells = [
+        {"decoder": "hybrid", "mode": mode, "scores": own, **cell},
+        {"decoder": "hybrid", "mode": other, "scores": None, "reason": reason},
+        {"decoder": "linear_svm", "mode": mode, "scores": svm, **cell},
+        {"decoder": "linear_svm", "mode": other, "scores": lower, **cell},
+    ]
+    gap = {"decoder": "linear_svm", "difference": 0.121, "low": 0.04, "high": 0.2}
+    null = np.random.default_rng(0).normal(1 / len(labels), 0.03, 50).clip(0, 1)
+    out.mkdir(parents=True, exist_ok=True)
+    shuffles = pd.DataFrame(
+        {"decoder": "linear_svm", "permutation": range(50), "balanced_accuracy": null}
+    )
+    shuffles.to_csv(out / "permutations.tsv", sep="\t", index=False)
+    test = {"decoder": "linear_svm", "metric": "balanced_accuracy", "reason": ""}
+    test |= {"n_permutations": 50, "score": 0.642, "null_mean": float(null.mean())}
+    test |= {"null_95": float(np.quantile(null, 0.95)), "p_value": 1 / 51}
+    curve = [
+        {"n_groups": n, "n_windows": 20.0 * n, "value": v, "low": v - 0.1, "high": v}
+        for n, v in ((1, 0.4), (2, 0.5), (4, 0.58), (9, 0.61))
+    ]
+    judged = {"brier": 0.512, "log_loss": 1.203, "ece": 0.187}
+    return {
+        "columns": {
+            "cells": cells,
+            "gaps": [
+                {**gap, "metric": metric, "n_windows": 40}
+                for metric in ("accuracy", "balanced_accuracy")
+            ],
+        },
+        "permutation": [
+            test,
+            {"decoder": "hybrid", "n_permutations": 0, "reason": "not run: costly"},
+        ],
+        "learning_curve": {
+            "unit": unit,
+            "metric": "balanced_accuracy",
+            "decoders": {"linear_svm": curve},
+        },
+        "calibration": {
+            "hybrid": {"temperatures": [], "before": judged, "after": None},
+            "linear_svm": {
+                "temperatures": [0.31, 0.42],
+                "before": judged,
+                "after": {**judged, "ece": 0.061},
+            },
+        },
+        "abstention": [{"declined": 0.2, "coverage": 0.8, "accuracy": 0.789}],
+        "multilabel": None,
+        "records": {"model_hash": "5e" * 32, "input_hash": "a1" * 32},
     }
 
 

@@ -1,4 +1,4 @@
-"""The page of a run is drawn for every grid, and its slices lie where they should."""
+"""The page of a run is drawn for every grid, with words that fit."""
 
 from __future__ import annotations
 
@@ -6,12 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from boldformer.visualization.inspection import (
-    Condition,
-    Inspection,
-    Planes,
-    draw_inspection,
-)
+from boldformer.data.store import Grid
+from boldformer.visualization.cards import Condition
+from boldformer.visualization.inspection import Inspection, draw_inspection
 from boldformer.visualization.style import figure_style
 
 T_R, N_TIMES = 2.0, 60
@@ -50,15 +47,21 @@ def inspection(
         }
     )
     conditions = [
-        Condition(k, 3, rng.normal(size=shape), 5 * rng.random(shape), course())
-        for k in labels
+        Condition(
+            label=label,
+            n_events=3,
+            duration_s=5.0,
+            response=rng.normal(size=shape),
+            peak=np.zeros(shape),
+            strength=5 * rng.random(shape),
+            course=course(),
+        )
+        for label in labels
     ]
     return Inspection(
         name="sub-01_task-test",
-        details="12 × 14 × 10 voxels",
-        affine=np.diag([3.0, 3.0, 3.0, 1.0]),
         t_r=T_R,
-        unit="% signal change",
+        grid=Grid.from_arrays(shape, np.diag([3.0, 3.0, 3.0, 1.0])),
         mean=100 + rng.random(shape),
         mask=mask,
         tsnr=50 + rng.random(shape) if tsnr else None,
@@ -118,44 +121,22 @@ def test_the_caption_says_what_is_shown_and_nothing_else() -> None:
         assert word not in bare
 
 
-@pytest.mark.parametrize("flip", [(1, 1, 1), (-1, 1, 1), (-1, -1, 1), (1, 1, -1)])
-def test_planes_show_left_on_the_left_and_front_on_top(
-    flip: tuple[int, int, int],
-) -> None:
-    affine = np.diag([*(3.0 * np.array(flip)), 1.0])
-    volume = np.zeros((6, 6, 6))
-    # One bright voxel to the left of, in front of and below the centre.
-    left_front_low = [0 if s > 0 else 5 for s in flip]
-    left_front_low[1] = 5 - left_front_low[1]
-    volume[tuple(left_front_low)] = 1
-    planes = Planes(np.ones((6, 6, 6), dtype=bool), affine)
-    low = planes.cut(volume, [0], 1)
-    assert low.shape == (6, 6)
-    assert low[0, 0] == 1
-    assert planes.cut(volume, [5], 1).max() == 0
+def test_the_size_of_the_run_is_a_line() -> None:
+    words = inspection().details.split("  ·  ")
+    assert words[:2] == ["12 × 14 × 10 voxels of 3 × 3 × 3 mm", "1,680 in the mask"]
+    assert words[2:] == ["TR 2 s", "60 volumes (2 min 0 s)", "scanner space"]
 
 
-def test_planes_are_named_by_their_place_in_the_world() -> None:
-    affine = np.diag([2.0, 2.0, 4.0, 1.0])
-    affine[2, 3] = -8
-    planes = Planes(np.ones((4, 4, 6), dtype=bool), affine)
-    assert [planes.name(k) for k in (0, 2, 5)] == ["z −8", "z 0", "z 12"]
+def test_conditions_that_do_not_fit_are_said_to_be_left_out() -> None:
+    with figure_style():
+        caption = draw_inspection(inspection(n_conditions=14)).caption
+        assert "first 12 of 14 conditions" in caption
+        assert "first 12" not in draw_inspection(inspection()).caption
 
 
-def test_the_strongest_planes_are_found() -> None:
-    mask = np.ones((20, 20, 30), dtype=bool)
-    strength = np.zeros(mask.shape)
-    strength[2:9, 2:9, 7] = 5
-    strength[2:9, 2:8, 22] = 4
-    planes = Planes(mask, np.eye(4))
-    assert planes.strongest(strength, 2) == [7, 22]
-    assert len(planes.strongest(strength, 4)) == 4
-
-
-def test_pictures_are_laid_out_in_rows() -> None:
-    volume = np.broadcast_to(np.arange(5.0), (3, 4, 5))
-    planes = Planes(np.ones((3, 4, 5), dtype=bool), np.eye(4))
-    picture = planes.cut(volume, [0, 1, 2, 3, 4], 3)
-    assert picture.shape == (8, 9)
-    np.testing.assert_array_equal(picture[0, ::3], [0, 1, 2])
-    np.testing.assert_array_equal(picture[-1, ::3], [3, 4, np.nan])
+@pytest.mark.parametrize(("tsnr", "expected"), [(True, "ABCD"), (False, "ABC")])
+def test_panels_are_lettered_in_order(tsnr: bool, expected: str) -> None:
+    with figure_style():
+        figure = draw_inspection(inspection(tsnr=tsnr)).figure
+    letters = [text.get_text() for text in figure.texts if len(text.get_text()) == 1]
+    assert "".join(x for x in letters if x.isupper()) == expected

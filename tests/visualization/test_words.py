@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 
+from boldformer.preprocessing.pipeline import READING_STEPS, STEPS
 from boldformer.visualization import words
 from boldformer.visualization.results import load_results
 
@@ -58,3 +59,7 @@ def test_unknown_steps_and_settings_are_still_shown(fabricated):
 )
 def test_counts_agree_with_their_nouns(n, noun, expected):
     assert words.count(n, noun) == expected
+
+
+def test_every_step_is_told_in_words():
+    assert set(words._STEPS) == {*STEPS, *READING_STEPS}

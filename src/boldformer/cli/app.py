@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import logging
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from boldformer import __version__, config
+from boldformer.cli.logging_setup import set_up_logging
 from boldformer.cli.options import (
     DATA,
     PARALLEL,
@@ -166,6 +166,22 @@ def run(
         bool | None,
         option("--allow-leakage", help="Go on after a leak; numbers are marked LEAKY."),
     ] = None,
+    n_permutations: Annotated[
+        int | None,
+        option("--n-permutations", help="Label shuffles that train again. [0]"),
+    ] = None,
+    learning_curve: Annotated[
+        bool | None,
+        option("--learning-curve", help="Train on fewer and fewer subjects, too."),
+    ] = None,
+    causal_decoder: Annotated[
+        bool | None,
+        option("--causal-decoder", help="Train again on past volumes only, too."),
+    ] = None,
+    calibrate: Annotated[
+        bool | None,
+        option("--calibrate", help="Fit temperatures on held-out training groups."),
+    ] = None,
     config_file: Annotated[
         Path | None,
         option("--config", help="run.toml of another run; options override it."),
@@ -191,7 +207,7 @@ def run(
         )
     from boldformer.workflow import run_decoding
 
-    _log(quiet)
+    set_up_logging(quiet)
     report = run_decoding(
         settings,
         out,
@@ -218,7 +234,7 @@ def prepare(
     """
     from boldformer.workflow import prepare_dataset
 
-    _log(quiet)
+    set_up_logging(quiet)
     base = config.RunConfig()
     summary, set_aside = prepare_dataset(
         over(base.data, data_options(shared | {"data_dir": data_dir})),
@@ -282,7 +298,7 @@ def demo(
     """Simulate a small cohort, decode it and write its report: minutes on two cores."""
     from boldformer.workflow import run_demo
 
-    _log(quiet)
+    set_up_logging(quiet)
     report = run_demo(
         out, n_jobs=n_jobs_of(n_jobs), overwrite=overwrite, progress=not quiet
     )
@@ -322,16 +338,6 @@ def _root(
 ) -> None:
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
-
-
-def _log(quiet: bool) -> None:
-    logging.basicConfig(
-        level=logging.WARNING if quiet else logging.INFO,
-        format="%(message)s",
-        force=True,
-    )
-    for name in ("lightning", "lightning.pytorch", "lightning.fabric", "nilearn"):
-        logging.getLogger(name).setLevel(logging.ERROR)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from boldformer.cli.app import _log, app
+from boldformer.cli.app import app
+from boldformer.cli.logging_setup import set_up_logging
 from boldformer.cli.options import Overwrite, Quiet, option
 
 
@@ -48,7 +49,7 @@ def inspect(
     """
     from boldformer.workflow.inspection import inspect_run
 
-    _log(quiet)
+    set_up_logging(quiet)
     figure = inspect_run(
         run,
         out,

@@ -226,6 +226,10 @@ def run_config(options: dict[str, Any]) -> config.RunConfig:
                 "n_resamples": options["n_resamples"],
                 "seed": options["seed"],
                 "allow_leakage": options["allow_leakage"],
+                "n_permutations": options["n_permutations"],
+                "learning_curve": options["learning_curve"],
+                "causal_decoder": options["causal_decoder"],
+                "calibrate": options["calibrate"],
             },
         ),
     )

@@ -185,8 +185,8 @@ def _recording(bold: Path, tree: _Tree, fallback_t_r: float) -> Recording:
         run=own.get("run", ""),
         space=own.get("space", ""),
         events=read_events(_events_file(bold, tree)),
-        mask=_mask(bold),
-        confounds=_confounds_file(bold),
+        mask=mask_beside(bold),
+        confounds=confounds_beside(bold),
         participant=tree.participants.get(subject, {}),
     )
 
@@ -218,7 +218,7 @@ def _events_file(bold: Path, tree: _Tree) -> Path:
     return found[0]
 
 
-def _mask(bold: Path) -> Path | None:
+def mask_beside(bold: Path) -> Path | None:
     """Brain mask of a preprocessed run, in its space and on its grid."""
     if not is_preprocessed(bold):
         return None
@@ -246,7 +246,7 @@ def _shape(path: Path) -> tuple[int, ...]:
         return ()
 
 
-def _confounds_file(bold: Path) -> Path | None:
+def confounds_beside(bold: Path) -> Path | None:
     """Confounds of a preprocessed run; they belong to the run, whatever its space."""
     if not is_preprocessed(bold):
         return None

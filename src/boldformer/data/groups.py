@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -44,6 +44,15 @@ def families_of(table: pd.DataFrame) -> pd.Series:
         return pd.Series("", index=table.index)
     named = table["family"].astype("string").fillna("").str.strip()
     return named.mask(named.str.lower().isin(["n/a", "nan"]), "").astype(object)
+
+
+def family_of(participant: Mapping[str, str]) -> str:
+    """Name the family in a row of a participants table; empty where none is named.
+
+    The column is ``family``, ``family_id`` or HCP's ``Family_ID``.
+    """
+    plain = {str(key).lower(): value for key, value in participant.items()}
+    return str(plain.get("family") or plain.get("family_id") or "")
 
 
 def resampling_groups(table: pd.DataFrame) -> tuple[str, np.ndarray]:

@@ -4,33 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import hashlib
 import json
 import logging
 import os
 import re
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from io import BufferedReader
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any, NoReturn
+from typing import Any
 
 from tqdm.auto import tqdm
 
 from boldformer.config import DataConfig
 from boldformer.data.atomic import write_json
 from boldformer.data.bids_files import entities, find_images, same_label
+from boldformer.data.bucket import Bucket, Remote, UnreachableError
 from boldformer.data.selection import keep_asked
-from boldformer.errors import DatasetError, import_extra
+from boldformer.errors import DatasetError
 
-_BUCKET = "openneuro.org"
 _RECORD = ".openneuro.json"
-_CHUNK = 1 << 20
-_CONNECT_TIMEOUT_S = 3
-_READ_TIMEOUT_S = 10
-_ATTEMPTS = 2
-
 _ACCESSION = re.compile(r"ds\d{6}")
 _OF_DATASET = ("dataset_description.json", "participants.tsv", "participants.json")
 _INHERITED = re.compile(r"(^|_)(bold\.json|events\.(tsv|json))$")
@@ -111,10 +104,10 @@ def fetch(
         )
     root = folder or _cache() / accession
     record = _Record(root)
-    bucket = _Bucket(endpoint_url)
+    bucket = Bucket(endpoint_url)
     try:
         needed = _needed(bucket, accession, config)
-    except _UnreachableError:
+    except UnreachableError:
         if not record.holds(config):
             raise
         _log.warning("cannot reach OpenNeuro: using what %s holds", root)
@@ -132,126 +125,10 @@ def _cache() -> Path:
     return Path(folder).expanduser()
 
 
-# --- the bucket -------------------------------------------------------------------
-
-
-class _UnreachableError(DatasetError):
-    """OpenNeuro does not answer."""
-
-
-@dataclasses.dataclass(frozen=True)
-class _Remote:
-    """An object of the bucket; `path` is relative to the dataset."""
-
-    key: str
-    path: str
-    size: int
-    etag: str
-
-
-class _Bucket:
-    """OpenNeuro's public bucket, read without an account."""
-
-    def __init__(self, endpoint_url: str | None) -> None:
-        boto3 = import_extra("boto3", "openneuro")
-        botocore = import_extra("botocore", "openneuro")
-        settings = import_extra("botocore.config", "openneuro")
-        errors = import_extra("botocore.exceptions", "openneuro")
-        self._client = boto3.client(
-            "s3",
-            region_name="us-east-1",
-            endpoint_url=endpoint_url,
-            config=settings.Config(
-                signature_version=botocore.UNSIGNED,
-                connect_timeout=_CONNECT_TIMEOUT_S,
-                read_timeout=_READ_TIMEOUT_S,
-                retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
-                # The bucket's name has a dot, which no TLS certificate covers.
-                s3={"addressing_style": "path"},
-                response_checksum_validation="when_required",
-            ),
-        )
-        self.network_errors = (
-            errors.ConnectionError,
-            errors.HTTPClientError,
-            errors.IncompleteReadError,
-        )
-        self._refused = errors.ClientError
-
-    def listing(
-        self, accession: str, below: str, *, deep: bool = False
-    ) -> tuple[list[_Remote], list[str]]:
-        """Objects and names of folders in a folder of a dataset, or at any depth."""
-        options = {} if deep else {"Delimiter": "/"}
-        pages = self._client.get_paginator("list_objects_v2").paginate(
-            Bucket=_BUCKET, Prefix=f"{accession}/{below}", **options
-        )
-        objects: list[_Remote] = []
-        folders: list[str] = []
-        try:
-            for page in pages:
-                objects += map(_remote, page.get("Contents", ()))
-                prefixes = page.get("CommonPrefixes", ())
-                folders += [PurePosixPath(each["Prefix"]).name for each in prefixes]
-        except (*self.network_errors, self._refused) as error:
-            self.explain(error, f"the files of {accession}")
-        return [each for each in objects if _is_inside(each.path)], folders
-
-    def part_size(self, remote: _Remote) -> int:
-        """Size in bytes of the parts that an object was uploaded in."""
-        try:
-            head = self._client.head_object(
-                Bucket=_BUCKET, Key=remote.key, PartNumber=1
-            )
-        except (*self.network_errors, self._refused) as error:
-            self.explain(error, remote.path)
-        return int(head["ContentLength"])
-
-    def read(self, remote: _Remote, start: int) -> tuple[int, Iterator[bytes]]:
-        """Bytes of an object from `start` on, or, where that is ignored, from 0."""
-        try:
-            answer = self._client.get_object(
-                Bucket=_BUCKET,
-                Key=remote.key,
-                IfMatch=f'"{remote.etag}"',
-                Range=f"bytes={start}-",
-            )
-        except self._refused as error:
-            self.explain(error, remote.path)
-        is_part = answer["ResponseMetadata"]["HTTPStatusCode"] == 206
-        return (start if is_part else 0), answer["Body"].iter_chunks(_CHUNK)
-
-    def explain(self, error: Exception, what: str) -> NoReturn:
-        """Raise what a user can act on."""
-        if not isinstance(error, self._refused):
-            raise _UnreachableError(
-                "cannot reach OpenNeuro",
-                received=str(error).splitlines()[0],
-                fix="check the network and HTTPS_PROXY, then run again (it goes on "
-                "where it stopped), or give the folder of a local copy",
-            ) from None
-        raise DatasetError(
-            f"OpenNeuro does not give {what}",
-            received=str(error),
-            fix="run again later: it may be busy, or the dataset have just changed",
-        ) from None
-
-
-def _remote(entry: dict[str, Any]) -> _Remote:
-    key = entry["Key"]
-    path = key.partition("/")[2]
-    return _Remote(key, path, int(entry["Size"]), entry["ETag"].strip('"'))
-
-
-def _is_inside(path: str) -> bool:
-    """Whether a key is a file that lies in the dataset's folder, wherever that is."""
-    return not path.endswith("/") and ".." not in PurePosixPath(path).parts
-
-
 # --- what is needed ---------------------------------------------------------------
 
 
-def _needed(bucket: _Bucket, accession: str, config: DataConfig) -> list[_Remote]:
+def _needed(bucket: Bucket, accession: str, config: DataConfig) -> list[Remote]:
     top, folders = bucket.listing(accession, "")
     if not top and not folders:
         raise DatasetError(
@@ -271,7 +148,7 @@ def _needed(bucket: _Bucket, accession: str, config: DataConfig) -> list[_Remote
     return _with_companions(listed, images, own_images=not config.derivatives)
 
 
-def _fmriprep_folders(bucket: _Bucket, accession: str, config: DataConfig) -> list[str]:
+def _fmriprep_folders(bucket: Bucket, accession: str, config: DataConfig) -> list[str]:
     if config.raw or config.derivatives:
         return []
     _, folders = bucket.listing(accession, "derivatives/")
@@ -279,7 +156,7 @@ def _fmriprep_folders(bucket: _Bucket, accession: str, config: DataConfig) -> li
 
 
 def _images(
-    listed: Sequence[_Remote], accession: str, config: DataConfig
+    listed: Sequence[Remote], accession: str, config: DataConfig
 ) -> list[PurePosixPath]:
     """Choose images as the reader of the dataset will, from a tree of empty files."""
     with tempfile.TemporaryDirectory() as scratch:
@@ -295,15 +172,15 @@ def _images(
 
 
 def _with_companions(
-    listed: Sequence[_Remote], images: Sequence[PurePosixPath], *, own_images: bool
-) -> list[_Remote]:
+    listed: Sequence[Remote], images: Sequence[PurePosixPath], *, own_images: bool
+) -> list[Remote]:
     """Keep the images, where they are read, and whatever else applies to one."""
     chosen = {str(image) for image in images} if own_images else set()
     of_subject: dict[str, list[PurePosixPath]] = defaultdict(list)
     for image in images:
         of_subject[entities(image.name)["sub"]].append(image)
 
-    def is_needed(remote: _Remote) -> bool:
+    def is_needed(remote: Remote) -> bool:
         path = PurePosixPath(remote.path)
         subject = entities(path.name).get("sub")
         nearby = of_subject.get(subject, []) if subject else images
@@ -332,8 +209,8 @@ def _applies(path: PurePosixPath, image: PurePosixPath, but: str = "") -> bool:
 
 
 def _download(
-    bucket: _Bucket,
-    needed: Sequence[_Remote],
+    bucket: Bucket,
+    needed: Sequence[Remote],
     root: Path,
     record: _Record,
     progress: bool,
@@ -347,96 +224,17 @@ def _download(
         disable=not progress or not todo,
     ) as bar:
         for remote in todo:
-            _fetch_one(bucket, remote, root / remote.path, bar)
+            bucket.download(remote, root / remote.path, bar)
             record.add_file(remote)
 
 
-def _is_here(bucket: _Bucket, remote: _Remote, root: Path, record: _Record) -> bool:
-    file = root / remote.path
+def _is_here(bucket: Bucket, remote: Remote, root: Path, record: _Record) -> bool:
     if record.knows(remote.path, remote.etag):
         return True
-    if not file.is_file() or file.stat().st_size != remote.size:
-        return False
-    if not _is_right(bucket, remote, file):
+    if not bucket.is_right(remote, root / remote.path):
         return False
     record.add_file(remote)
     return True
-
-
-def _fetch_one(bucket: _Bucket, remote: _Remote, file: Path, bar: tqdm) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_name(f"{file.name}.part")
-    part.touch()
-    for _ in range(_ATTEMPTS):
-        _fill(bucket, remote, part, bar)
-        if _is_right(bucket, remote, part):
-            part.replace(file)
-            return
-        part.unlink()
-        part.touch()
-        bar.update(-remote.size)
-    part.unlink()
-    raise DatasetError(
-        f"{remote.path} does not match its checksum",
-        wanted=f"ETag {remote.etag}, {remote.size} bytes",
-        fix="run again; if this stays, the network or a proxy alters files",
-    )
-
-
-def _fill(bucket: _Bucket, remote: _Remote, part: Path, bar: tqdm) -> None:
-    """Go on with a file until it has its size, while anything at all comes."""
-    if (size := part.stat().st_size) > remote.size:
-        part.write_bytes(b"")
-        size = 0
-    bar.update(size)
-    failures = 0
-    while (size := part.stat().st_size) < remote.size:
-        try:
-            start, chunks = bucket.read(remote, size)
-            with part.open("r+b") as file:
-                file.truncate(start)
-                file.seek(start)
-                bar.update(start - size)
-                for chunk in chunks:
-                    file.write(chunk)
-                    bar.update(len(chunk))
-        except bucket.network_errors as error:
-            failures = 0 if part.stat().st_size > size else failures + 1
-            if failures == _ATTEMPTS:
-                bucket.explain(error, remote.path)
-
-
-def _is_right(bucket: _Bucket, remote: _Remote, file: Path) -> bool:
-    if file.stat().st_size != remote.size:
-        return False
-    parts = "-" in remote.etag and bucket.part_size(remote)
-    with file.open("rb") as opened:
-        return etag(opened, parts or None) == remote.etag
-
-
-def etag(file: BufferedReader, part_size: int | None = None) -> str:
-    """Compute the ETag that S3 gives a file.
-
-    Parameters
-    ----------
-    file : binary file
-        Read from where it stands to its end.
-    part_size : int, optional
-        Bytes in each part, for an object that was uploaded in parts.
-
-    Returns
-    -------
-    str
-        The MD5 in hexadecimal; with parts, that of their MD5s, and ``-N``.
-    """
-    if part_size is None:
-        return hashlib.file_digest(file, _md5).hexdigest()
-    digests = [_md5(part).digest() for part in iter(lambda: file.read(part_size), b"")]
-    return f"{_md5(b''.join(digests)).hexdigest()}-{len(digests)}"
-
-
-def _md5(data: bytes = b"") -> Any:
-    return hashlib.md5(data, usedforsecurity=False)
 
 
 # --- what was fetched -------------------------------------------------------------
@@ -455,7 +253,7 @@ class _Record:
             self._files, self._requests = content["files"], content["requests"]
         self._before = self._content()
 
-    def add_file(self, remote: _Remote) -> None:
+    def add_file(self, remote: Remote) -> None:
         stat = (self._root / remote.path).stat()
         self._files[remote.path] = {
             "etag": remote.etag,
@@ -476,7 +274,7 @@ class _Record:
         )
         return same and expected in (None, entry.get("etag"))
 
-    def add_request(self, config: DataConfig, needed: Sequence[_Remote]) -> None:
+    def add_request(self, config: DataConfig, needed: Sequence[Remote]) -> None:
         self._requests[_request(config)] = [remote.path for remote in needed]
 
     def holds(self, config: DataConfig) -> bool:

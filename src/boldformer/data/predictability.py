@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,8 @@ LEAST_GAIN = 0.05
 _TENTHS = 10
 _ENOUGH_AS_HIGH = 20
 _MOST_BINS = 12
+_RUNS_A_BIN = 4
+_MOTION = r"^(trans|rot)_[xyz]$|^framewise_displacement$"
 
 
 @dataclass(frozen=True)
@@ -84,14 +86,65 @@ def predict_from_properties(
     ----------
     Besag & Clifford (1991). Sequential Monte Carlo p-values. Biometrika 78(2), 301-304.
     """
+    return _test(_properties(table), table, splits, n_permutations, seed)
+
+
+def predict_from_motion(
+    nuisance: pd.DataFrame | None,
+    table: pd.DataFrame,
+    splits: Splits,
+    *,
+    n_permutations: int = N_PERMUTATIONS,
+    seed: int = 0,
+) -> list[Predictability]:
+    """Predict labels within the folds from how the head moved in a window.
+
+    Tested as `predict_from_properties` tests timing. Where labels change within runs,
+    motion counts relative to the mean and spread of its run; else its mean in the run
+    does.
+
+    Parameters
+    ----------
+    nuisance : DataFrame, n_windows rows, optional
+        ``trans_x`` … ``rot_z`` and ``framewise_displacement``, as far as known; other
+        columns are passed over, since global signal and the like hold brain signal.
+    table, splits, n_permutations, seed
+        As in `predict_from_properties`.
+
+    Returns
+    -------
+    list of Predictability
+        One for each column that varies; none without `nuisance`.
+    """
+    if nuisance is None:
+        return []
+    runs = table["recording"].to_numpy()
+    columns = nuisance.filter(regex=_MOTION).reset_index(drop=True).dropna(axis=1)
+    runs = columns.groupby(table["recording"].to_numpy())
+    level = runs.transform("mean")
+    if (table.groupby("recording")["label"].nunique() > 1).any():
+        spread = runs.transform("std").replace(0.0, np.nan)
+        relative = ((columns - level) / spread).fillna(0.0).round(9)
+        properties = {n: _quantiles(v, _MOST_BINS) for n, v in relative.items()}
+    else:
+        properties = {n: _levels(v, table) for n, v in level.round(9).items()}
+    return _test(properties, table, splits, n_permutations, seed)
+
+
+def _test(
+    properties: Mapping[str, np.ndarray],
+    table: pd.DataFrame,
+    splits: Splits,
+    n_permutations: int,
+    seed: int,
+) -> list[Predictability]:
+    """Score each property that varies against shuffles of it."""
     rng = np.random.default_rng(seed)
     labels = pd.factorize(table["label"], sort=True)[0]
     scorer = _Scorer(labels, splits.folds)
-    properties = [
-        (n, v) for n, v in _properties(table).items() if len(np.unique(v)) > 1
-    ]
+    varying = {n: v for n, v in properties.items() if len(np.unique(v)) > 1}
     found = []
-    for name, values in properties:
+    for name, values in varying.items():
         shuffle = _shuffler(table, values, rng)
         observed = scorer(values, labels)
         null: list[float] = []
@@ -103,36 +156,58 @@ def predict_from_properties(
         p_value = (
             n_as_high / len(null) if stopped else (1 + n_as_high) / (1 + len(null))
         )
-        corrected = min(1.0, float(p_value) * len(properties))
+        corrected = min(1.0, float(p_value) * len(varying))
         found.append(Predictability(name, observed, float(np.mean(null)), corrected))
     return found
 
 
 def _properties(table: pd.DataFrame) -> dict[str, np.ndarray]:
-    recording = table["recording"]
-    first = table.groupby(recording)["onset"]
-    rank = first.rank(method="first").to_numpy(np.int64) - 1
-    share = table["first_frame"] / table["n_run_frames"]
-    session = natural_codes(table["session"])
-    run = natural_codes(table["run"])
-    columns = {
-        "order of the window in its run": _bins(rank),
-        "time within the run": (share * _TENTHS).to_numpy().astype(np.int64),
-        "length of the run": _bins(table["n_run_frames"] * table["t_r"]),
-        "order of the run": session * (run.max() + 1) + run,
-        "repetition time": _bins(table["t_r"].round(4)),
-    }
-    if "site" in table:
+    """Codes of what is known of when and where each window was recorded."""
+    known = set(table)
+    if "timing" in known and (table["timing"] == "map").all():
+        known -= {"onset", "first_frame"}  # maps come in no order
+    columns = {}
+    if "onset" in known:
+        rank = table.groupby("recording")["onset"].rank(method="first")
+        columns["order of the window in its run"] = _places(rank.to_numpy(np.int64) - 1)
+    if {"first_frame", "n_run_frames"} <= known:
+        share = (table["first_frame"] / table["n_run_frames"]).to_numpy()
+        columns["time within the run"] = (share * _TENTHS).astype(np.int64)
+    if {"n_run_frames", "t_r"} <= known:
+        columns["length of the run"] = _levels(
+            table["n_run_frames"] * table["t_r"], table
+        )
+    if "run" in known:
+        run, session = natural_codes(table["run"]), np.zeros(len(table), np.int64)
+        if "session" in known:
+            session = natural_codes(table["session"])
+        columns["order of the run"] = session * (run.max() + 1) + run
+    if "t_r" in known:
+        columns["repetition time"] = _levels(table["t_r"].round(4), table)
+    if "site" in known:
         columns["site"] = natural_codes(table["site"])
     return {name: np.unique(v, return_inverse=True)[1] for name, v in columns.items()}
 
 
-def _bins(values: pd.Series | np.ndarray) -> np.ndarray:
-    """Distinct values where they are few, else a dozen bins of equal counts."""
-    distinct, codes = np.unique(np.asarray(values), return_inverse=True)
-    if len(distinct) <= 4 * _MOST_BINS:
-        return codes
-    edges = np.quantile(values, np.linspace(0, 1, _MOST_BINS + 1)[1:-1])
+def _places(rank: np.ndarray) -> np.ndarray:
+    """Codes of places in a run; a dozen stretches where there are very many."""
+    return rank if rank.max() < 4 * _MOST_BINS else _quantiles(rank, _MOST_BINS)
+
+
+def _levels(values: pd.Series, table: pd.DataFrame) -> np.ndarray:
+    """Codes of values that recur between runs; quantiles of those that hardly do.
+
+    A value that one run has alone says nothing of the run that is tested, but being
+    high or low may.
+    """
+    n_runs = table["recording"].nunique()
+    n_bins = min(_MOST_BINS, max(2, n_runs // _RUNS_A_BIN))
+    distinct, codes = np.unique(values, return_inverse=True)
+    return codes if len(distinct) <= n_bins else _quantiles(values, n_bins)
+
+
+def _quantiles(values: pd.Series | np.ndarray, n_bins: int) -> np.ndarray:
+    edges = np.quantile(values, np.linspace(0, 1, n_bins + 1)[1:-1])
     return np.searchsorted(np.unique(edges), np.asarray(values), side="right")
 
 

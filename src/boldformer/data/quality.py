@@ -1,8 +1,8 @@
-"""Measures for looking at a run: noise, motion, response to events, carpet plot."""
+"""Measures of a run's noise and motion, and its carpet plot."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,28 @@ HEAD_RADIUS_MM = 50.0
 _NORMAL_IQR = 1.349  # interquartile range of the standard normal distribution
 _FAMILYWISE_LEVEL = 0.05
 _RELEVANT_PERCENT = 5.0
-_EDGE = 1e-6  # share of a frame by which a time may miss the frame it falls on
+# Voxels measured at once: what a measure copies stays a small part of a run.
+_BLOCK = 16384
+
+
+def by_blocks(
+    measure: Callable[[np.ndarray], np.ndarray], data: np.ndarray
+) -> np.ndarray:
+    """Measure some voxels at a time, so that no second run fills the memory.
+
+    Parameters
+    ----------
+    measure : callable
+        Takes (n_times, n_some) voxels and gives an array whose last axis is theirs.
+    data : ndarray, shape (n_times, n_voxels)
+
+    Returns
+    -------
+    ndarray, shape (..., n_voxels)
+    """
+    starts = range(0, max(data.shape[1], 1), _BLOCK)
+    parts = [measure(data[:, start : start + _BLOCK]) for start in starts]
+    return np.concatenate(parts, axis=-1)
 
 
 # --- noise and motion -------------------------------------------------------------
@@ -58,12 +79,17 @@ def temporal_snr(data: np.ndarray) -> np.ndarray:
             wanted="at least 3 volumes",
             received=f"{n_times}",
         )
-    mean = data.mean(axis=0, dtype=np.float64)
-    residual = centre(regress_out(data, polynomial_drifts(n_times, 1)))
-    squares = np.einsum("tv,tv->v", residual, residual, dtype=np.float64)
-    noise = np.sqrt(squares / (n_times - 2))
-    real = noise > NEGLIGIBLE * np.abs(mean)
-    return np.divide(mean, noise, out=np.zeros_like(mean), where=real).astype("f4")
+    drifts = polynomial_drifts(n_times, 1)
+
+    def ratio(block: np.ndarray) -> np.ndarray:
+        mean = block.mean(axis=0, dtype=np.float64)
+        residual = centre(regress_out(block, drifts))
+        squares = np.einsum("tv,tv->v", residual, residual, dtype=np.float64)
+        noise = np.sqrt(squares / (n_times - 2))
+        real = noise > NEGLIGIBLE * np.abs(mean)
+        return np.divide(mean, noise, out=np.zeros_like(mean), where=real)
+
+    return by_blocks(ratio, data).astype(np.float32)
 
 
 def framewise_displacement(
@@ -175,8 +201,7 @@ def dvars_test(data: np.ndarray) -> DvarsTest:
     change = dvars(data)
     squares = change**2
     expected, spread = _null_of(squares[1:])
-    centred = centre(data)
-    variance = float(np.vdot(centred, centred)) / centred.size
+    variance = by_blocks(lambda block: block.var(axis=0, dtype=np.float64), data).mean()
     nothing = np.full_like(change, np.nan)
     if not (expected > 0 and spread > 0 and variance > 0):
         none = np.zeros(len(change), dtype=bool)
@@ -196,189 +221,6 @@ def _null_of(squares: np.ndarray) -> tuple[float, float]:
     lower, middle = np.quantile(np.cbrt(squares), [0.25, 0.5])
     of_root = 2 * (middle - lower) / _NORMAL_IQR
     return float(np.median(squares)), float(3 * middle**2 * of_root)
-
-
-# --- response to events -----------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class EventAverage:
-    """Mean response over events, and how far they differ.
-
-    Parameters
-    ----------
-    lags_s : ndarray, shape (n_lags,)
-        Time after onset, seconds.
-    mean, sd : ndarray of float32, shape (n_lags, n_voxels)
-        Over events (``ddof=1``); NaN where no event, or for the SD only one, reaches.
-    n_events : ndarray of int, shape (n_lags,)
-        Events that reach each lag.
-    """
-
-    lags_s: np.ndarray
-    mean: np.ndarray
-    sd: np.ndarray
-    n_events: np.ndarray
-
-    @property
-    def sem(self) -> np.ndarray:
-        """Standard error of the mean, (n_lags, n_voxels)."""
-        return self.sd / np.sqrt(np.maximum(self.n_events, 1))[:, None]
-
-
-def event_lags(t_r: float, baseline_s: float, last_s: float) -> np.ndarray:
-    """Lags at which responses are read: whole repetition times around the onset.
-
-    Parameters
-    ----------
-    t_r : float
-        Repetition time, seconds.
-    baseline_s : float
-        Time before the onset that serves as baseline; at least one frame is.
-    last_s : float
-        Where the response ends.
-
-    Returns
-    -------
-    ndarray, shape (n_lags,)
-        Seconds; the negative ones are the baseline.
-    """
-    n_before = max(1, int(np.floor(baseline_s / t_r + _EDGE)))
-    n_after = int(np.ceil(last_s / t_r - _EDGE))
-    return t_r * np.arange(-n_before, n_after + 1)
-
-
-def usable_events(
-    onsets_s: np.ndarray, n_times: int, t_r: float, first_s: float, last_s: float
-) -> np.ndarray:
-    """Events of which the run holds all from `first_s` to `last_s` after the onset.
-
-    Returns
-    -------
-    ndarray of bool, shape (n_events,)
-    """
-    onsets_s = np.asarray(onsets_s, dtype=np.float64)
-    first, last = (onsets_s + first_s) / t_r, (onsets_s + last_s) / t_r
-    return (first >= -_EDGE) & (last <= n_times - 1 + _EDGE)
-
-
-def locked_events(
-    data: np.ndarray, onsets_s: np.ndarray, t_r: float, lags_s: np.ndarray
-) -> Iterator[np.ndarray]:
-    r"""Yield the response to each event, relative to its own baseline.
-
-    :math:`r(\tau) = y(o + \tau) - \overline{y(o + \tau')}_{\tau' < 0}`, with y
-    interpolated linearly between frames, frame k standing for the time
-    :math:`k\,T_R`.
-
-    Parameters
-    ----------
-    data : ndarray, shape (n_times, n_voxels)
-    onsets_s : ndarray, shape (n_events,)
-        Seconds from the first frame of `data`.
-    t_r : float
-        Repetition time, seconds.
-    lags_s : ndarray, shape (n_lags,)
-        From `event_lags`.
-
-    Yields
-    ------
-    ndarray of float32, shape (n_lags, n_voxels)
-        NaN where the lag lies outside the run.
-    """
-    last = data.shape[0] - 1
-    for onset_s in np.asarray(onsets_s, dtype=np.float64):
-        position = (onset_s + lags_s) / t_r
-        inside = (position >= -_EDGE) & (position <= last + _EDGE)
-        position = position.clip(0, last)
-        before = np.floor(position).astype(int)
-        after = np.minimum(before + 1, last)
-        weight = (position - before).astype(np.float32)[:, None]
-        response = (1 - weight) * data[before] + weight * data[after]
-        response -= response[lags_s < 0].mean(axis=0)
-        response[~inside] = np.nan
-        yield response.astype(np.float32, copy=False)
-
-
-def average_events(
-    data: np.ndarray, onsets_s: np.ndarray, t_r: float, lags_s: np.ndarray
-) -> EventAverage:
-    """Average the responses to several events, each relative to its own baseline.
-
-    A plain average over events, not a deconvolution: where responses overlap in time,
-    each holds part of its neighbours'. One event is in memory at a time.
-
-    Parameters
-    ----------
-    data, onsets_s, t_r, lags_s
-        As in `locked_events`.
-    """
-    shape = (len(lags_s), data.shape[1])
-    mean, squares = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
-    count = np.zeros(len(lags_s), dtype=np.int64)
-    for response in locked_events(data, onsets_s, t_r, lags_s):
-        there = np.isfinite(response).all(axis=1)
-        count[there] += 1
-        off = response[there] - mean[there]
-        mean[there] += off / count[there, None]
-        squares[there] += off * (response[there] - mean[there])
-    mean[count == 0] = np.nan
-    sd = np.sqrt(squares / np.maximum(count - 1, 1)[:, None])
-    sd[count < 2] = np.nan
-    return EventAverage(np.asarray(lags_s), mean, sd, count)
-
-
-def window_mean(average: EventAverage, first_s: float, last_s: float) -> np.ndarray:
-    """Mean response from `first_s` to `last_s` after the onset, (n_voxels,).
-
-    The lag nearest to `first_s` stands for a window that lies between two.
-    """
-    lags = average.lags_s
-    inside = (lags >= first_s - _EDGE) & (lags <= last_s + _EDGE)
-    if not inside.any():
-        inside = np.arange(len(lags)) == np.abs(lags - first_s).argmin()
-    return average.mean[inside].mean(axis=0)
-
-
-def windowed_mean(
-    data: np.ndarray, onsets_s: np.ndarray, t_r: float, first_s: float, last_s: float
-) -> np.ndarray:
-    """Mean over the frames acquired in a window after any of some events.
-
-    Without a baseline, whose few frames would add their noise: what voxels are chosen
-    by, not a response.
-
-    Parameters
-    ----------
-    data : ndarray, shape (n_times, n_voxels)
-    onsets_s : ndarray, shape (n_events,)
-        Seconds from the first frame of `data`.
-    t_r : float
-        Repetition time, seconds.
-    first_s, last_s : float
-        The window, seconds after onset.
-
-    Returns
-    -------
-    ndarray, shape (n_voxels,)
-        Zero where no frame lies in a window.
-    """
-    since = t_r * np.arange(data.shape[0]) - np.asarray(onsets_s, float)[:, None]
-    inside = ((since >= first_s - _EDGE) & (since <= last_s + _EDGE)).any(axis=0)
-    if not inside.any():
-        return np.zeros(data.shape[1], dtype=data.dtype)
-    return data[inside].mean(axis=0)
-
-
-def peak_response(average: EventAverage) -> np.ndarray:
-    """Largest mean response after the onset, up or down, of each voxel, (n_voxels,).
-
-    A maximum over lags: noise alone makes it differ from zero. For a map whose
-    expectation without a response is zero take `window_mean`.
-    """
-    after = average.mean[(average.lags_s >= 0) & (average.n_events > 0)]
-    at = np.abs(after).argmax(axis=0)
-    return np.take_along_axis(after, at[None], axis=0)[0]
 
 
 # --- carpet plot ------------------------------------------------------------------
@@ -404,12 +246,14 @@ def global_order(data: np.ndarray) -> np.ndarray:
     """
     signal = data.mean(axis=1, dtype=np.float64)
     signal = (signal - signal.mean()).astype(data.dtype)
-    spread = data.std(axis=0)
-    shared = signal @ data
-    constant = spread <= NEGLIGIBLE * np.abs(data).max(axis=0, initial=0)
-    ratio = np.full_like(shared, -np.inf)
-    np.divide(shared, spread, out=ratio, where=~constant)
-    return np.argsort(-ratio, kind="stable")
+
+    def likeness(block: np.ndarray) -> np.ndarray:
+        spread = block.std(axis=0)
+        varies = spread > NEGLIGIBLE * np.abs(block).max(axis=0, initial=0)
+        lowest = np.full_like(spread, -np.inf)
+        return np.divide(signal @ block, spread, out=lowest, where=varies)
+
+    return np.argsort(-by_blocks(likeness, data), kind="stable")
 
 
 def carpet(data: np.ndarray, order: np.ndarray, n_rows: int = 400) -> np.ndarray:

@@ -1,158 +1,32 @@
-"""Folds that keep people (or, within one person, runs) apart; written and read back."""
+"""Folds that keep people (or, within one person, runs) apart, and folds within them."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
 from sklearn.model_selection import GroupKFold, LeaveOneGroupOut, StratifiedGroupKFold
 
-from boldformer.data.atomic import write_tsv
 from boldformer.data.groups import held_out_groups, resampling_groups, split_groups
+from boldformer.data.split_tables import Fold, Splits
 from boldformer.errors import InputError
 
-__all__ = ["Fold", "Splits", "make_folds"]
+__all__ = ["LEAVE_ONE_OUT", "Fold", "Splits", "inner_folds", "make_folds"]
 __all__ += ["held_out_groups", "resampling_groups", "split_groups"]
 
 LEAVE_ONE_OUT_UP_TO = 6
 DEFAULT_FOLDS = 5
-
-
-@dataclass(frozen=True)
-class Fold:
-    """One division of the windows.
-
-    Parameters
-    ----------
-    index : int
-        Number of the fold, from 0.
-    train, test : ndarray of int, shape (n,)
-        Rows of the window table, ascending.
-    """
-
-    index: int
-    train: np.ndarray
-    test: np.ndarray
-
-
-@dataclass(frozen=True)
-class Splits:
-    """The folds of an evaluation.
-
-    Parameters
-    ----------
-    folds : tuple of Fold
-        In order of their index.
-    unit : {"subject", "run"}
-        What no fold has on both sides.
-    scheme : str
-        One plain sentence on how the folds were made.
-    seed : int
-        Of the assignment of groups to folds.
-    """
-
-    folds: tuple[Fold, ...]
-    unit: str
-    scheme: str
-    seed: int = 0
-
-    @property
-    def hash(self) -> str:
-        """SHA-256 of which window is on which side of which fold."""
-        digest = hashlib.sha256()
-        for fold in self.folds:
-            for name, rows in (("train", fold.train), ("test", fold.test)):
-                listed = ",".join(str(row) for row in np.sort(rows))
-                digest.update(f"{fold.index}:{name}:{listed}\n".encode())
-        return digest.hexdigest()
-
-    def to_table(self) -> pd.DataFrame:
-        """Columns ``window``, ``fold`` and ``set``, one row a window and fold."""
-        parts = [
-            pd.DataFrame({"window": rows, "fold": fold.index, "set": name})
-            for fold in self.folds
-            for name, rows in (("train", fold.train), ("test", fold.test))
-        ]
-        table = pd.concat(parts, ignore_index=True)
-        return table.sort_values(["fold", "window"], ignore_index=True)
-
-    @classmethod
-    def from_table(
-        cls,
-        table: pd.DataFrame,
-        windows: pd.DataFrame,
-        *,
-        scheme: str = "",
-        seed: int = 0,
-    ) -> Splits:
-        """Folds from a table that `to_table` or a person wrote.
-
-        The unit is read off the folds: runs where every fold trains and tests on one
-        and the same subject, else subjects. Nothing is refused for leaking; that is
-        what the audit is for.
-
-        Parameters
-        ----------
-        table : DataFrame
-            Columns ``window``, ``fold`` and ``set`` (``train`` or ``test``). A window
-            may be left out of a fold.
-        windows : DataFrame
-            The window table.
-        scheme : str
-            How the folds were made; a count of the folds when empty.
-        seed : int
-            The seed they were made with.
-
-        Raises
-        ------
-        InputError
-            For missing columns, windows that do not exist, a window named twice in a
-            fold, or a fold without a training or test window.
-        """
-        _check_split_table(table, len(windows))
-        folds = []
-        numbers = table["fold"].astype(int)
-        for index in sorted(numbers.unique()):
-            part = table[numbers == index]
-            sides = [
-                np.sort(part.loc[part["set"] == side, "window"].to_numpy(np.int64))
-                for side in ("train", "test")
-            ]
-            if not all(len(side) for side in sides):
-                raise InputError(
-                    f"fold {index} of the split is one-sided",
-                    wanted="training and test windows in every fold",
-                    received=f"{len(sides[0])} training, {len(sides[1])} test windows",
-                )
-            folds.append(Fold(int(index), *sides))
-        unit = _unit_of(folds, windows["subject"].astype(str).to_numpy())
-        scheme = scheme or f"Fixed split with {len(folds)} folds."
-        return cls(tuple(folds), unit, scheme, seed)
-
-    def write(self, path: str | Path) -> None:
-        """Write `to_table` as TSV."""
-        write_tsv(path, self.to_table())
-
-    @classmethod
-    def read(
-        cls, path: str | Path, windows: pd.DataFrame, *, scheme: str = "", seed: int = 0
-    ) -> Splits:
-        """Read what `write` wrote; see `from_table`."""
-        try:
-            table = pd.read_csv(path, sep="\t")
-        except (OSError, ValueError) as error:
-            raise InputError(
-                f"cannot read the split {str(path)!r}", received=str(error)
-            ) from None
-        return cls.from_table(table, windows, scheme=scheme, seed=seed)
+LEAVE_ONE_OUT = -1
 
 
 def make_folds(
-    table: pd.DataFrame, *, unit: str = "auto", folds: int = 0, seed: int = 0
+    table: pd.DataFrame,
+    *,
+    unit: str = "auto",
+    folds: int = 0,
+    repeats: int = 1,
+    seed: int = 0,
 ) -> Splits:
     """Divide windows into folds that keep subjects, or runs within a subject, apart.
 
@@ -167,22 +41,25 @@ def make_folds(
         tests on one person.
     folds : int
         Number of folds (of each subject, when runs of several are kept apart).
-        0 leaves one group out, except that more than six subjects make five folds.
+        0 leaves one group out, except that more than six subjects make five folds;
+        `LEAVE_ONE_OUT` (-1) leaves one group out however many there are.
+    repeats : int
+        How often to divide, each time with the next seed; the folds follow each other.
     seed : int
         Of the assignment of groups to folds.
 
     Returns
     -------
     Splits
-        Every window is tested exactly once.
+        Every window is tested exactly once in each repeat.
 
     Raises
     ------
     InputError
-        For a single group or class, more folds than groups, or a class that some
-        training set would lack.
+        For a single group or class, more folds than groups, a class that some
+        training set would lack, or repeats of a split that leaves nothing to chance.
     """
-    _check_request(table, unit, folds)
+    _check_request(table, unit, folds, repeats)
     subjects = table["subject"].astype(str).to_numpy()
     n_subjects = len(np.unique(subjects))
     if unit == "auto":
@@ -194,13 +71,70 @@ def make_folds(
     else:
         parts = [np.arange(len(table))]
     made: list[Fold] = []
-    for rows in parts:
-        where = f"subject {subjects[rows[0]]}" if unit == "run" else ""
-        count = _number_of_folds(groups[rows], unit, folds, where)
-        for train, test in _divide(labels[rows], groups[rows], count, seed):
+    for repeat in range(repeats):
+        for rows in parts:
+            where = f"subject {subjects[rows[0]]}" if unit == "run" else ""
+            count = _number_of_folds(groups[rows], unit, folds, where)
+            _check_chance(count, groups[rows], unit, repeats)
+            for train, test in _divide(
+                labels[rows], groups[rows], count, seed + repeat
+            ):
+                made.append(Fold(len(made), rows[train], rows[test]))
+                _check_classes(labels, groups, made[-1], unit)
+    scheme = _describe(len(made) // repeats, groups, unit, n_subjects)
+    if repeats > 1:
+        scheme = f"{scheme[:-1]}; {repeats} times over."
+    return Splits(tuple(made), unit, scheme, seed)
+
+
+def inner_folds(
+    table: pd.DataFrame,
+    fold: Fold,
+    *,
+    unit: str = "subject",
+    folds: int = DEFAULT_FOLDS,
+    seed: int = 0,
+) -> Splits:
+    """Divide the training windows of a fold again, for everything that is tuned.
+
+    Groups stay together as in `make_folds`; training windows of a single subject or
+    family are divided by run. No window outside ``fold.train`` is in any inner fold.
+
+    Parameters
+    ----------
+    table : DataFrame, index 0 … n-1
+        All windows.
+    fold : Fold
+        The outer fold.
+    unit : {"subject", "run"}
+        What the outer split keeps apart.
+    folds : int
+        Inner folds at the most; fewer where there are fewer groups.
+    seed : int
+        Of the assignment of groups to folds.
+
+    Returns
+    -------
+    Splits
+        Rows of `table`; without folds where there is one group only, so that nothing
+        can be tuned honestly.
+
+    Examples
+    --------
+    >>> for inner in inner_folds(table, outer).folds:  # doctest: +SKIP
+    ...     score(fit(inner.train), inner.test)
+    """
+    rows = np.sort(fold.train)
+    groups = split_groups(table, unit)[rows]
+    if unit == "subject" and len(np.unique(groups)) == 1:
+        unit, groups = "run", split_groups(table, "run")[rows]
+    n_groups = len(np.unique(groups))
+    labels = table["label"].astype(str).to_numpy()[rows]
+    made: list[Fold] = []
+    if n_groups > 1:
+        for train, test in _divide(labels, groups, min(folds, n_groups), seed):
             made.append(Fold(len(made), rows[train], rows[test]))
-            _check_classes(labels, groups, made[-1], unit)
-    scheme = _describe(len(made), groups, unit, n_subjects)
+    scheme = f"{len(made)} inner folds of {n_groups} training {unit}s."
     return Splits(tuple(made), unit, scheme, seed)
 
 
@@ -220,9 +154,9 @@ def _number_of_folds(groups: np.ndarray, unit: str, folds: int, where: str) -> i
             received=f"{folds}",
             fix="ask for fewer folds, or 0 for the default",
         )
-    if folds:
+    if folds > 0:
         return folds
-    few = unit == "run" or len(names) <= LEAVE_ONE_OUT_UP_TO
+    few = folds == LEAVE_ONE_OUT or unit == "run" or len(names) <= LEAVE_ONE_OUT_UP_TO
     return len(names) if few else DEFAULT_FOLDS
 
 
@@ -240,19 +174,31 @@ def _divide(
     return by_size.split(labels, labels, groups)
 
 
-def _check_request(table: pd.DataFrame, unit: str, folds: int) -> None:
+def _check_chance(count: int, groups: np.ndarray, unit: str, repeats: int) -> None:
+    if repeats > 1 and count == len(np.unique(groups)):
+        raise InputError(
+            f"leaving one {unit} out is the same every time",
+            wanted=f"fewer folds than {unit}s, to repeat with other seeds",
+            received=f"{count} folds, {repeats} repeats",
+            fix="ask for fewer folds, or do not repeat",
+        )
+
+
+def _check_request(table: pd.DataFrame, unit: str, folds: int, repeats: int) -> None:
     if unit not in ("auto", "subject", "run"):
         raise InputError(
             "unknown unit of the split",
             wanted="'auto', 'subject' or 'run'",
             received=repr(unit),
         )
-    if folds < 0 or folds == 1:
+    if folds < LEAVE_ONE_OUT or folds == 1:
         raise InputError(
             "a split needs at least two folds",
-            wanted="2 or more, or 0 for the default",
+            wanted="2 or more, 0 for the default, or -1 to leave one group out",
             received=str(folds),
         )
+    if repeats < 1:
+        raise InputError("a split is made once at least", received=f"{repeats} repeats")
     if len(table) == 0:
         raise InputError("there are no windows to split")
     if "window" in table and (table["window"] != np.arange(len(table))).any():
@@ -289,43 +235,6 @@ def _check_classes(
         fix=f"leave {name!r} out of the labels"
         + ("" if single else ", or ask for more folds"),
     )
-
-
-def _check_split_table(table: pd.DataFrame, n_windows: int) -> None:
-    missing = [name for name in ("window", "fold", "set") if name not in table]
-    if missing:
-        raise InputError(
-            "the split table lacks columns",
-            wanted="window, fold, set",
-            received=", ".join(map(str, table.columns)),
-        )
-    numbers = pd.to_numeric(table["window"], errors="coerce")
-    known = numbers.between(0, n_windows - 1) & (numbers % 1 == 0)
-    sides = table["set"].isin(["train", "test"])
-    folds = pd.to_numeric(table["fold"], errors="coerce")
-    bad = ~(known & sides & folds.notna() & (folds % 1 == 0))
-    if bad.any() or table.empty:
-        first = table[bad].iloc[0].to_dict() if bad.any() else "no rows"
-        raise InputError(
-            "the split does not fit the windows",
-            wanted=f"windows 0 to {n_windows - 1}, whole folds, set 'train' or 'test'",
-            received=str(first),
-        )
-    twice = table.duplicated(["window", "fold"])
-    if twice.any():
-        row = table[twice].iloc[0]
-        raise InputError(
-            f"window {row['window']} is listed twice in fold {row['fold']}",
-            wanted="each window at most once in a fold",
-        )
-
-
-def _unit_of(folds: Sequence[Fold], subjects: np.ndarray) -> str:
-    within = all(
-        len(np.unique(subjects[np.concatenate([fold.train, fold.test])])) == 1
-        for fold in folds
-    )
-    return "run" if within else "subject"
 
 
 def _describe(n_folds: int, groups: np.ndarray, unit: str, n_subjects: int) -> str:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from boldformer.config import WindowConfig
 from boldformer.data.events import indicators, is_exclusive
-from boldformer.data.groups import resampling_groups
+from boldformer.data.groups import family_of, resampling_groups
 from boldformer.data.recording import Dataset, Recording
 from boldformer.data.store import ZSCORE_SCALE, Grid, PreparedRun
 from boldformer.errors import InputError
@@ -93,7 +93,7 @@ def make_table(
         One row a window: ``window``, ``recording``, ``subject``, ``session``, ``task``,
         ``run``, ``block``, ``onset``, ``duration``, ``label``; ``start_s``, ``step_s``
         and ``n_times`` of the window; ``first_frame`` and ``n_frames`` that it reads;
-        ``t_r``, ``n_run_frames``, ``content_hash``, ``family``, ``site``.
+        ``t_r``, ``n_run_frames``, ``content_hash``, ``family``, ``site``, ``timing``.
     set_aside : list of (str, str)
         Windows that leave their run or meet a gap.
 
@@ -207,7 +207,8 @@ def _row(recording: Recording, run: PreparedRun, event: Any) -> dict[str, Any]:
         "t_r": run.t_r,
         "n_run_frames": run.n_times,
         "content_hash": run.info["content_hash"],
-        "family": recording.participant.get("family", ""),
+        "family": family_of(recording.participant),
+        "timing": recording.timing,
         "site": recording.participant.get("site", ""),
     }
 

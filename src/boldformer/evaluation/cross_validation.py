@@ -15,12 +15,62 @@ import pandas as pd
 
 from boldformer.config import ModelConfig, TrainingConfig, to_dict
 from boldformer.data.atomic import atomic_path, write_json, write_tsv
+from boldformer.data.groups import held_out_groups
 from boldformer.data.splits import Fold, Splits
 from boldformer.data.windows import WindowSet
 from boldformer.errors import InputError
+from boldformer.evaluation.calibration import log_probabilities
+from boldformer.evaluation.predictions import weights_hash
 from boldformer.models.base import DecoderModel
 from boldformer.training.estimate import estimate, probabilities
+from boldformer.training.fit import FitResult
+from boldformer.training.linear import fit_temperature
 from boldformer.training.weights import load_model, save_model
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What is fitted to what.
+
+    Parameters
+    ----------
+    windows : WindowSet
+        All windows.
+    targets : ndarray of int, shape (n_windows,)
+        Class of each.
+    n_outputs : int
+        Number of classes.
+    model, training : ModelConfig, TrainingConfig
+        Settings.
+    """
+
+    windows: WindowSet
+    targets: np.ndarray
+    n_outputs: int
+    model: ModelConfig
+    training: TrainingConfig
+
+    def estimate(
+        self, rows: np.ndarray, checkpoints: Path, *, progress: bool = True
+    ) -> tuple[DecoderModel, FitResult]:
+        """Fit a model to some windows (see `boldformer.training.estimate`)."""
+        windows = self.windows[rows]
+        return estimate(
+            self.model,
+            self.training,
+            windows,
+            self.targets[rows],
+            windows.groups,
+            n_outputs=self.n_outputs,
+            t_r=windows.t_r,
+            checkpoint_dir=checkpoints,
+            progress=progress,
+        )
+
+    def probabilities(self, model: DecoderModel, rows: np.ndarray) -> np.ndarray:
+        """Probabilities that a fitted model gives some windows, (n, n_outputs)."""
+        windows = self.windows[rows]
+        return probabilities(model, windows, self.training, windows.t_r)
 
 
 @dataclass(frozen=True)
@@ -39,6 +89,10 @@ class FoldRecord:
         Whether training groups were held out to choose it.
     seconds : float
         Time to fit and predict.
+    temperature : float, optional
+        Fitted to the training groups that early stopping held out; None without.
+    model_hash : str
+        `weights_hash` of the fitted model.
     """
 
     fold: int
@@ -48,6 +102,8 @@ class FoldRecord:
     best_epoch: int
     early_stopping: bool
     seconds: float
+    temperature: float | None = None
+    model_hash: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,30 +132,16 @@ class FoldOutcome:
 
 
 def cross_validate(
-    windows: WindowSet,
-    targets: np.ndarray,
-    splits: Splits,
-    model: ModelConfig,
-    training: TrainingConfig,
-    *,
-    n_outputs: int,
-    folder: Path,
-    progress: bool = True,
+    plan: Plan, splits: Splits, folder: Path, *, progress: bool = True
 ) -> Iterator[FoldOutcome]:
     """Fit one model a fold and predict the windows it has not seen.
 
     Parameters
     ----------
-    windows : WindowSet
-        All windows.
-    targets : ndarray of int, shape (n_windows,)
-        Class of each.
+    plan : Plan
+        What is fitted to what.
     splits : Splits
-        Folds over them.
-    model, training : ModelConfig, TrainingConfig
-        Settings.
-    n_outputs : int
-        Number of classes.
+        Folds over its windows.
     folder : Path
         Keeps finished folds, and the checkpoint of the one under way. A fold is taken
         from there if settings, data and split are the same.
@@ -112,103 +154,119 @@ def cross_validate(
         In the order of the folds.
     """
     for fold in splits.folds:
-        yield fit_fold(
-            windows,
-            targets,
-            fold,
-            model,
-            training,
-            n_outputs=n_outputs,
-            place=folder / f"fold-{fold.index}",
-            progress=progress,
-        )
+        yield fit_fold(plan, fold, folder / f"fold-{fold.index}", progress=progress)
 
 
 def fit_fold(
-    windows: WindowSet,
-    targets: np.ndarray,
-    fold: Fold,
-    model: ModelConfig,
-    training: TrainingConfig,
-    *,
-    n_outputs: int,
-    place: Path,
-    progress: bool = True,
+    plan: Plan, fold: Fold, place: Path, *, progress: bool = True
 ) -> FoldOutcome:
     """Fit and test one fold, or read it from `place` (see `cross_validate`)."""
-    key = _key(windows, targets, fold, model, training)
+    key = _key(plan, fold)
     outcome = _load(place, fold, key)
     if outcome is not None:
         return outcome
     checkpoints = place.with_name(f"{place.name}-{key[:12]}")
-    outcome = _fit_fold(
-        windows,
-        targets,
-        fold,
-        model,
-        training,
-        n_outputs=n_outputs,
-        checkpoints=checkpoints,
-        progress=progress,
-    )
-    _save(place, outcome, model.name, key)
+    outcome = _fit(plan, fold, checkpoints, progress=progress)
+    _save(place, outcome, plan.model.name, key)
     shutil.rmtree(checkpoints, ignore_errors=True)
     return outcome
 
 
-def _fit_fold(
-    windows: WindowSet,
-    targets: np.ndarray,
-    fold: Fold,
-    model: ModelConfig,
-    training: TrainingConfig,
-    *,
-    n_outputs: int,
-    checkpoints: Path,
-    progress: bool,
-) -> FoldOutcome:
+def _fit(plan: Plan, fold: Fold, checkpoints: Path, *, progress: bool) -> FoldOutcome:
     started = time.perf_counter()
-    train, test = windows[fold.train], windows[fold.test]
-    fitted, result = estimate(
-        model,
-        training,
-        train,
-        targets[fold.train],
-        train.groups,
-        n_outputs=n_outputs,
-        t_r=windows.t_r,
-        checkpoint_dir=checkpoints,
-        progress=progress,
-    )
-    tested = probabilities(fitted, test, training, windows.t_r)
-    trained = probabilities(fitted, train, training, windows.t_r)
+    fitted, result = plan.estimate(fold.train, checkpoints, progress=progress)
+    tested = plan.probabilities(fitted, fold.test)
+    trained = plan.probabilities(fitted, fold.train)
     record = FoldRecord(
         fold=fold.index,
-        accuracy=float((tested.argmax(axis=1) == targets[fold.test]).mean()),
-        training_accuracy=float((trained.argmax(axis=1) == targets[fold.train]).mean()),
+        accuracy=_accuracy(tested, plan.targets[fold.test]),
+        training_accuracy=_accuracy(trained, plan.targets[fold.train]),
         epochs=result.epochs,
         best_epoch=result.best_epoch,
         early_stopping=result.early_stopping,
         seconds=time.perf_counter() - started,
+        temperature=_temperature(plan, fold, trained, stopped=result.early_stopping),
+        model_hash=weights_hash(fitted),
     )
     return FoldOutcome(fold, record, tested, result.history, fitted)
 
 
-def _key(
-    windows: WindowSet,
-    targets: np.ndarray,
-    fold: Fold,
-    model: ModelConfig,
-    training: TrainingConfig,
-) -> str:
+def _accuracy(given: np.ndarray, targets: np.ndarray) -> float:
+    return float((given.argmax(axis=1) == targets).mean())
+
+
+def _temperature(
+    plan: Plan, fold: Fold, trained: np.ndarray, *, stopped: bool
+) -> float | None:
+    """Temperature fitted to the training groups that early stopping held out."""
+    if not stopped:
+        return None
+    targets, training = plan.targets[fold.train], plan.training
+    held = held_out_groups(
+        plan.windows[fold.train].groups,
+        training.validation_fraction,
+        training.seed,
+        labels=targets,
+        fewest=training.early_stopping_groups,
+    )
+    return (
+        None
+        if held is None
+        else fit_temperature(log_probabilities(trained[held]), targets[held])
+    )
+
+
+def held_out_temperature(
+    plan: Plan, fold: Fold, folder: Path, *, progress: bool = True
+) -> float | None:
+    """Fit a temperature for a fold whose training held no group out.
+
+    The model is trained once more without some of the fold's training groups, and the
+    temperature fitted to its predictions for those.
+
+    Parameters
+    ----------
+    plan : Plan
+        What is fitted to what.
+    fold : Fold
+        Its training windows are divided; its test windows have no part.
+    folder : Path
+        Keeps the finished fit.
+    progress : bool
+        Show progress bars.
+
+    Returns
+    -------
+    float or None
+        None where no group can be held out without losing a class.
+    """
+    training = plan.training
+    held = held_out_groups(
+        plan.windows[fold.train].groups,
+        training.validation_fraction,
+        training.seed,
+        labels=plan.targets[fold.train],
+        fewest=2,
+    )
+    if held is None:
+        return None
+    inner = Fold(fold.index, fold.train[~held], fold.train[held])
+    place = folder / f"fold-{fold.index}"
+    found = fit_fold(plan, inner, place, progress=progress).probabilities
+    return fit_temperature(log_probabilities(found), plan.targets[inner.test])
+
+
+def _key(plan: Plan, fold: Fold) -> str:
     """Hash of all a fold's outcome depends on."""
+    windows = plan.windows
     table = windows.table[["content_hash", "first_frame", "n_frames", "t_r"]]
-    facts = json.dumps([to_dict(model), to_dict(training), windows.pipeline_hash])
+    settings = [to_dict(plan.model), to_dict(plan.training)]
+    facts = json.dumps([*settings, windows.pipeline_hash])
     digest = hashlib.sha256(facts.encode())
     for rows in (fold.train, fold.test):
         digest.update(np.asarray(rows, dtype=np.int64).tobytes() + b"|")
     digest.update(table.to_csv(index=False).encode())
-    digest.update(np.asarray(targets, dtype=np.int64).tobytes())
+    digest.update(np.asarray(plan.targets, dtype=np.int64).tobytes())
     digest.update(np.packbits(windows.grid_mask).tobytes())
     return digest.hexdigest()
 

@@ -8,6 +8,7 @@ than the range of the units.
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -116,6 +117,18 @@ class GroupBootstrap:
             self.n_units, np.full(self.n_units, 1 / self.n_units), size=n_resamples
         )
         self.weights = draws[:, membership].astype(np.float32)
+
+    def only(self, rows: np.ndarray) -> GroupBootstrap:
+        """Return the same resamples of some of the windows.
+
+        Parameters
+        ----------
+        rows : ndarray of bool, shape (n_windows,)
+            Windows to keep; every group is still counted as a unit.
+        """
+        part = copy.copy(self)
+        part.weights = self.weights[:, rows]
+        return part
 
     def draw(
         self,

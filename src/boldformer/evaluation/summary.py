@@ -25,7 +25,9 @@ VERDICT_METRIC = "balanced_accuracy"
 _NAMES = {
     "linear_svm": "the linear SVM",
     "logistic": "logistic regression",
+    "parcels": "a perceptron on parcel means",
     "nuisance": "nuisance signals alone",
+    "run_mean": "the mean image of the run alone",
     "majority": "always guessing the most frequent label",
 }
 
@@ -224,17 +226,15 @@ def _verdict(
         f"over {units}; chance is {chance:.2f}.",
         f"It {'beats' if beats_chance else 'does not beat'} chance.",
     ]
-    found: dict[str, Any] = {"beats_chance": beats_chance}
-    for key, other in (("beats_nuisance", "nuisance"), ("beats_linear", "linear_svm")):
-        rows = [
-            row
-            for row in comparisons
-            if row["b"] == other and row["metric"] == VERDICT_METRIC
-        ]
-        found[key] = None
-        if rows:
-            found[key] = rows[0]["low"] is not None and rows[0]["low"] > 0
-            sentences.append(_compared(rows[0], found[key]))
+    rows = [row for row in comparisons if row["metric"] == VERDICT_METRIC]
+    beats = {row["b"]: row["low"] is not None and row["low"] > 0 for row in rows}
+    sentences += [_compared(row, beats[row["b"]]) for row in rows]
+    found: dict[str, Any] = {
+        "beats_chance": beats_chance,
+        "beats_nuisance": beats.get("nuisance"),
+        "beats_linear": beats.get("linear_svm"),
+        "beats": beats,
+    }
     if not held:
         sentences.append(f"With {units} there is no interval: nothing is claimed.")
     elif bootstrap.n_units < UNRELIABLE_BELOW:
@@ -254,7 +254,11 @@ def _compared(row: Mapping[str, Any], beats: bool) -> str:
     interval = f", interval {_span(row)}" if held else ""
     worse = held and row["high"] < 0
     says = "beats" if beats else "is worse than" if worse else "does not beat"
-    return f"It {says} {other} (difference {_number(row['difference'])}{interval})."
+    p_holm = row["p_holm"]
+    p_text = "p < 0.001" if p_holm < 0.001 else f"p = {p_holm:.2g}"
+    p_value = f", {p_text} after Holm's correction" if held else ""
+    gap = f"difference {_number(row['difference'])}{interval}{p_value}"
+    return f"It {says} {other} ({gap})."
 
 
 def _span(estimate: Mapping[str, Any]) -> str:

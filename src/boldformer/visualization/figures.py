@@ -11,7 +11,7 @@ from pathlib import Path
 from PIL import Image
 
 from boldformer.data.atomic import atomic_path
-from boldformer.visualization import brain, curves, learning, scores
+from boldformer.visualization import brain, curves, learning, robustness, scores
 from boldformer.visualization.drawing import Drawing, mark_leaky
 from boldformer.visualization.results import Results
 from boldformer.visualization.style import adapt_to_page, figure_style, save_figure
@@ -30,6 +30,9 @@ DRAWERS: tuple[Draw, ...] = (
     scores.draw_groups,
     curves.draw_reliability,
     curves.draw_coverage,
+    robustness.draw_columns,
+    robustness.draw_null,
+    robustness.draw_curve,
     learning.draw_loss,
     learning.draw_accuracy,
 )

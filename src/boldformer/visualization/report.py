@@ -70,6 +70,8 @@ def render(results: Results, pictures: dict[str, Picture], maps: list[Picture]) 
             pictures=pictures,
             map_sets=_sets(maps),
             classes=tables.class_rows(results),
+            columns=tables.column_rows(results),
+            calibrated=tables.calibration_rows(results),
             metric_names=tables.metric_order(results),
             group_decoders=tables.group_decoders(results),
             words=words,
@@ -88,7 +90,10 @@ def _environment(results: Results) -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        number=_number, decoder_name=decoder_name, metric_name=metric_name
+        number=_number,
+        p_value=_p_value,
+        decoder_name=decoder_name,
+        metric_name=metric_name,
     )
     environment.globals["leaky"] = results.leaky
     return environment
@@ -127,4 +132,12 @@ def _number(value: Any, digits: int = 3) -> str:
     """Write a score; what is missing is said to be so."""
     if value is None or isinstance(value, jinja2.Undefined):
         return "n/a"
-    return f"{value:.{digits}f}".replace("-", "−")
+    # Adding zero turns a negative zero into zero.
+    return f"{round(value, digits) + 0:.{digits}f}".replace("-", "−")
+
+
+def _p_value(value: Any) -> str:
+    """Write a probability under chance; small ones by their bound."""
+    if value is None or isinstance(value, jinja2.Undefined):
+        return "n/a"
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"

@@ -34,7 +34,24 @@ _REQUIRED = (
     "versions",
     "window",
 )
-_TEXT_COLUMNS = ("window", "subject", "session", "task", "run", "label", "predicted")
+BASELINE_ORDER = (
+    "linear_svm",
+    "logistic",
+    "parcels",
+    "nuisance",
+    "run_mean",
+    "majority",
+)
+_TEXT_COLUMNS = (
+    "window",
+    "subject",
+    "session",
+    "task",
+    "run",
+    "label",
+    "predicted",
+    "group",
+)
 
 
 @dataclass(frozen=True)
@@ -47,8 +64,8 @@ class Results:
         The output folder.
     metrics : dict
         ``metrics.json``.
-    predictions, history, maps : DataFrame
-        The tables of these names; `history` and `maps` may be empty.
+    predictions, history, maps, permutations : DataFrame
+        The tables of these names; all but `predictions` may be empty.
     config : str
         Text of ``run.toml``, empty where there is none.
     """
@@ -58,6 +75,7 @@ class Results:
     predictions: pd.DataFrame
     history: pd.DataFrame
     maps: pd.DataFrame
+    permutations: pd.DataFrame
     config: str
 
     @property
@@ -73,7 +91,7 @@ class Results:
     @property
     def baselines(self) -> list[str]:
         """Names of the decoders that the run is held against, best known first."""
-        known = ["linear_svm", "nuisance", "majority"]
+        known = list(BASELINE_ORDER)
         others = [name for name in self.metrics["scores"] if name != self.decoder]
         return sorted(others, key=lambda n: known.index(n) if n in known else -1)
 
@@ -109,6 +127,10 @@ class Results:
         """Probability of each class, ``(n_windows, n_classes)``."""
         columns = [f"probability_{label}" for label in self.labels]
         return self.predictions[columns].to_numpy(float)
+
+    def has(self, key: str) -> bool:
+        """Whether ``metrics.json`` holds something under a key; older ones may not."""
+        return bool(self.metrics.get(key))
 
     def _indices(self, column: str) -> np.ndarray:
         return pd.Index(self.labels).get_indexer(self.predictions[column])
@@ -147,6 +169,7 @@ def load_results(folder: str | Path) -> Results:
         predictions,
         _read_table(folder / "history.tsv"),
         _read_table(folder / "maps" / "maps.tsv"),
+        _read_table(folder / "permutations.tsv"),
         config.read_text("utf-8") if config.is_file() else "",
     )
 

@@ -36,7 +36,10 @@ _HOLLOW: dict[str, Any] = {
 
 _NAMES = {
     "linear_svm": "linear SVM",
+    "logistic": "logistic regression",
+    "parcels": "perceptron on parcels",
     "nuisance": "nuisance only",
+    "run_mean": "run mean only",
     "majority": "majority class",
 }
 _METRICS = {
@@ -47,6 +50,10 @@ _METRICS = {
     "roc_auc": "ROC-AUC",
     "prc_auc": "PRC-AUC",
     "training_accuracy": "training accuracy",
+    "brier": "Brier score",
+    "log_loss": "log-loss",
+    "ece": "calibration error",
+    "f1": "F1",
 }
 
 
@@ -76,7 +83,7 @@ def draw_decoders(results: Results) -> Drawing:
         if estimate.get("value") is not None:
             axes.text(1.06, row, f"{estimate['value']:.3f}", va="center", color=colour)
     axes.set(xlim=(0, 1), ylim=(len(names) - 0.5, -0.6), xlabel=metric_name(metric))
-    axes.set_yticks(range(len(names)), [shorten(decoder_name(n), 16) for n in names])
+    axes.set_yticks(range(len(names)), [shorten(decoder_name(n), 22) for n in names])
     axes.get_yticklabels()[0].set_fontweight("bold")
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)

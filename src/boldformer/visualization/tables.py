@@ -20,6 +20,9 @@ METRICS = (
     "training_accuracy",
 )
 
+# Baselines that know nothing of what happens in a window.
+_BLIND = ("nuisance", "run_mean", "majority")
+
 
 def metric_order(results: Results) -> list[str]:
     """Columns of the table of decoders: the headline's metric first."""
@@ -32,9 +35,10 @@ def class_rows(results: Results) -> list[dict[str, Any]]:
     Returns
     -------
     list of dict
-        ``label``, ``n_windows``, ``recall`` (an estimate), ``precision``, ``roc_auc``,
-        ``prc_auc`` (None where undefined), ``mistaken_for`` (label or ""), and
-        ``mistaken_share`` of its windows.
+        ``label``, ``n_windows``, ``recall`` (an estimate), ``precision``, ``f1``,
+        ``accuracy`` (against all others), ``roc_auc``, ``prc_auc`` (None where
+        undefined), ``mistaken_for`` (label or ""), and ``mistaken_share`` of its
+        windows.
     """
     labels = results.labels
     counts = confusion_matrix(results.truth, results.guess, labels=range(len(labels)))
@@ -43,7 +47,7 @@ def class_rows(results: Results) -> list[dict[str, Any]]:
         {label: area for label, (_, _, area) in curves_of(results, kind).items()}
         for kind in (roc_of, precision_recall_of)
     )
-    rows = []
+    rows, n_all = [], counts.sum()
     for k, label in enumerate(labels):
         n_windows, n_predicted = int(counts[k].sum()), int(counts[:, k].sum())
         errors = np.where(np.arange(len(labels)) == k, 0, counts[k])
@@ -53,14 +57,49 @@ def class_rows(results: Results) -> list[dict[str, Any]]:
                 "label": label,
                 "n_windows": n_windows,
                 "recall": recall.get(label),
-                "precision": counts[k, k] / n_predicted if n_predicted else None,
+                "precision": _share(counts[k, k], n_predicted),
+                "f1": _share(2 * counts[k, k], n_windows + n_predicted),
+                "accuracy": 1 - (n_windows + n_predicted - 2 * counts[k, k]) / n_all,
                 "roc_auc": roc.get(label),
                 "prc_auc": precision_recall.get(label),
                 "mistaken_for": labels[worst] if errors[worst] else "",
-                "mistaken_share": errors[worst] / n_windows if n_windows else None,
+                "mistaken_share": _share(errors[worst], n_windows),
             }
         )
     return rows
+
+
+def _share(part: int, whole: int) -> float | None:
+    return part / whole if whole else None
+
+
+def column_rows(results: Results) -> list[dict[str, Any]]:
+    """One row a decoder: its cell in each column, and the gap between them.
+
+    Returns
+    -------
+    list of dict
+        ``decoder``; ``transductive`` and ``causal``, cells of ``columns`` in
+        ``metrics.json``; ``gap`` in balanced accuracy, None where a cell was not run.
+    """
+    columns = results.metrics.get("columns") or {"cells": [], "gaps": []}
+    rows: dict[str, dict[str, Any]] = {}
+    for cell in columns["cells"]:
+        row = rows.setdefault(
+            cell["decoder"], {"decoder": cell["decoder"], "gap": None}
+        )
+        row[cell["mode"]] = cell
+    for gap in columns["gaps"]:
+        if gap["metric"] == "balanced_accuracy":
+            rows[gap["decoder"]]["gap"] = gap
+    return list(rows.values())
+
+
+def calibration_rows(results: Results) -> list[dict[str, Any]]:
+    """One row a decoder that sees the brain's events: calibration before and after."""
+    found = results.metrics.get("calibration") or {}
+    names = (results.decoder, *(n for n in results.baselines if n not in _BLIND))
+    return [{"decoder": name, **found[name]} for name in names if name in found]
 
 
 def group_decoders(results: Results) -> list[str]:

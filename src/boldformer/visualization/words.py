@@ -10,9 +10,16 @@ from boldformer.visualization.results import Results
 _STEPS = {
     "drop_volumes": "Leave out volumes from before the signal is steady",
     "brain_mask": "Keep the voxels inside the brain",
+    "resample": "Resample every volume to another grid of the same space",
     "pad_or_crop": "Bring every volume to one shape",
+    "smooth": "Smooth every volume with a Gaussian",
+    "despike": "Squash spikes of single voxels",
+    "scrub": "Replace volumes that moved by what their neighbours say",
     "centre": "Subtract each voxel's mean over its run",
+    "percent_signal_change": "Express each voxel in percent of its mean over its run",
     "clean": "Take drifts and confounds out, in one projection",
+    "filter": "Filter each voxel in frequency",
+    "smooth_time": "Smooth each voxel along time with a Gaussian",
     "zscore": "Scale each voxel to unit variance over its run",
 }
 _UNITS = {"_s": "s", "_hz": "Hz", "_mm": "mm"}
@@ -95,7 +102,8 @@ def limits(results: Results) -> list[tuple[str, str]]:
                 "That it would work at this accuracy during a scan.",
                 "Centring and detrending used whole runs, later volumes included. "
                 "Decoding while the scan is running needs the causal twin of this "
-                "preprocessing, and its score is a different number.",
+                "preprocessing, and its score is a different number"
+                f"{_causal(metrics)}.",
             )
         )
     found.append(
@@ -127,6 +135,19 @@ def limits(results: Results) -> list[tuple[str, str]]:
             )
         )
     return found
+
+
+def _causal(metrics: dict[str, Any]) -> str:
+    """Tell what causal preprocessing cost, where that was measured."""
+    gaps = (metrics.get("columns") or {}).get("gaps") or []
+    for gap in gaps:
+        if gap["metric"] == "balanced_accuracy":
+            lower = "lower" if gap["difference"] >= 0 else "higher"
+            name = _BASELINES.get(gap["decoder"], gap["decoder"])
+            return (
+                f": for {name} a balanced accuracy {abs(gap['difference']):.2f} {lower}"
+            )
+    return ""
 
 
 def _limits_of_people(results: Results) -> list[tuple[str, str]]:
@@ -199,14 +220,35 @@ def methods(results: Results) -> str:
         "averaged over classes without weights. Intervals cover "
         f"{100 * interval.get('level', 0.95):g} % and come from "
         f"{interval.get('n_resamples', 0):,} bootstrap resamples of the "
-        f"{count(interval.get('n_units') or 0, results.unit)}. Images were handled "
-        "with nilearn (Abraham et al., 2014)."
+        f"{count(interval.get('n_units') or 0, results.unit)}.{_tests(metrics)} Images "
+        "were handled with nilearn (Abraham et al., 2014)."
     )
+
+
+def _tests(metrics: dict[str, Any]) -> str:
+    """Tell how differences and chance were tested."""
+    said = ""
+    if any("p_holm" in row for row in metrics["comparisons"]):
+        said += (
+            " Differences were tested by swapping decoders within units, with Holm's "
+            "correction (Holm, 1979)."
+        )
+    for test in metrics.get("permutation") or []:
+        if test["n_permutations"]:
+            name = _BASELINES.get(test["decoder"], f"the {test['decoder']} model")
+            said += (
+                f" A permutation test of {name} shuffled labels within runs "
+                f"{test['n_permutations']} times."
+            )
+    return said
 
 
 _BASELINES = {
     "linear_svm": "a linear support vector machine on window means",
+    "logistic": "a logistic regression on window means",
+    "parcels": "a multilayer perceptron on the means of parcels",
     "nuisance": "a decoder of nuisance variables alone",
+    "run_mean": "a linear support vector machine on the mean image of the whole run",
     "majority": "the majority class",
 }
 
@@ -226,6 +268,11 @@ REFERENCES = (
         "Haufe S, et al. (2014). On the interpretation of weight vectors of linear "
         "models in multivariate neuroimaging. NeuroImage 87:96–110.",
         "10.1016/j.neuroimage.2013.10.067",
+    ),
+    (
+        "Holm S (1979). A simple sequentially rejective multiple test procedure. "
+        "Scandinavian Journal of Statistics 6(2):65–70.",
+        "",
     ),
     (
         "Jain S, Wallace BC (2019). Attention is not explanation. Proceedings of "

@@ -20,8 +20,10 @@ tags: [fmri, decoding, neuroimaging]
 | space | {space}, volumes of {shape} at {voxel} mm |
 | preprocessing | {mode}: {steps} (`{hash}`) |
 | accuracy, cross-validated | {accuracy} (chance {chance:.3f}) |
+| prepared {other} instead | {column} |
 | scheme | {scheme} |
 | audit | {verdict}{leaky} |
+| weights | `{weights}` |
 
 The score belongs to models fitted by the same recipe to the training side of each
 fold; these weights were fitted to all windows by that recipe and have no untouched
@@ -36,8 +38,8 @@ decoder.predict_proba(open_dataset("your-dataset"))
 ```
 
 Recordings are prepared exactly as the model's own were; others are refused.
-Whole-run preprocessing sees later volumes: do not quote this score for online
-decoding. Check the licence of the training data before you share the weights.
+Whole-run (transductive) preprocessing sees later volumes: do not quote its score for
+online decoding. Check the licence of the training data before you share the weights.
 """
 
 
@@ -68,6 +70,21 @@ def model_card(metrics: dict[str, Any]) -> str:
         chance=metrics["chance"],
         scheme=metrics["protocol"]["scheme"],
         verdict=metrics["audit"]["verdict"],
+        **_other_column(metrics),
+        weights=metrics["records"]["model_hash"],
         leaky=" — LEAKY" if metrics["protocol"]["leaky"] else "",
         sentences="\n".join(metrics["verdict"]["sentences"]),
     )
+
+
+def _other_column(metrics: dict[str, Any]) -> dict[str, str]:
+    """Accuracy after the other form of preprocessing, by the decoder or the SVM."""
+    mode = metrics["preprocessing"]["mode"]
+    cells = [cell for cell in metrics["columns"]["cells"] if cell["mode"] != mode]
+    other = "causally" if mode == "transductive" else "with whole runs"
+    for cell in cells:
+        if cell["scores"]:
+            value = cell["scores"]["accuracy"]["value"]
+            name = "linear SVM" if cell["decoder"] == "linear_svm" else cell["decoder"]
+            return {"other": other, "column": f"{value:.3f} ({name})"}
+    return {"other": other, "column": "not run"}

@@ -3,35 +3,36 @@
 from __future__ import annotations
 
 import datetime
+from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from boldformer.config import RunConfig, to_dict
 from boldformer.data.audit import Audit
 from boldformer.data.groups import resampling_groups
 from boldformer.data.splits import Splits
 from boldformer.evaluation.baselines import OutOfFold
+from boldformer.evaluation.calibration import abstention, calibration_report
+from boldformer.evaluation.classes import class_scores, multilabel_scores
+from boldformer.evaluation.learning_curve import CurvePoint
+from boldformer.evaluation.predictions import weights_hash
 from boldformer.evaluation.summary import summarise
 from boldformer.models import DecoderModel
 from boldformer.training.devices import resolve_device
 from boldformer.workflow.cohort import Cohort
+from boldformer.workflow.columns import OtherColumn, columns_table, mode_of
+from boldformer.workflow.records import input_hash, inputs_of
 from boldformer.workflow.results import Results
+from boldformer.workflow.robustness import Null, bootstrap_of
 from boldformer.workflow.system import versions
 
 SCHEMA_VERSION = "1.0"
 
 
-def assemble(
-    cohort: Cohort,
-    splits: Splits,
-    audit: Audit,
-    results: Results,
-    baselines: dict[str, OutOfFold],
-    model: DecoderModel,
-    settings: RunConfig,
-    *,
-    total_seconds: float,
-) -> dict[str, Any]:
-    """Gather a run's numbers as `docs/outputs.md` describes them.
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """All that a run found, before it is put into words and numbers.
 
     Parameters
     ----------
@@ -43,71 +44,109 @@ def assemble(
         Of the decoder.
     baselines : dict of str to OutOfFold
         Of the humble decoders.
+    other : OtherColumn
+        The same after the other form of preprocessing.
+    nulls : list of Null
+        Permutation tests.
+    curves : dict of str to list of CurvePoint
+        Learning curves by decoder.
     model : DecoderModel
         The one that is shared.
     settings : RunConfig
         What was asked for.
+    """
+
+    cohort: Cohort
+    splits: Splits
+    audit: Audit
+    results: Results
+    baselines: dict[str, OutOfFold]
+    other: OtherColumn
+    nulls: list[Null]
+    curves: dict[str, list[CurvePoint]]
+    model: DecoderModel
+    settings: RunConfig
+
+    @property
+    def decoder(self) -> str:
+        """Name of the decoder that is judged."""
+        return self.settings.model.name
+
+    def decoders(self) -> dict[str, OutOfFold]:
+        """Out-of-fold predictions by name, the decoder's own first."""
+        return {self.decoder: self.results.out_of_fold(), **self.baselines}
+
+
+def assemble(evidence: Evidence, *, total_seconds: float) -> dict[str, Any]:
+    """Gather a run's numbers as `docs/outputs.md` describes them.
+
+    Parameters
+    ----------
+    evidence : Evidence
+        What the run found.
     total_seconds : float
         Time so far.
     """
-    windows, decoder = cohort.windows, settings.model.name
-    decoders = {decoder: results.out_of_fold(), **baselines}
-    unit, groups = resampling_groups(windows.table)
-    summary = summarise(
-        cohort.targets,
-        {name: found.probabilities for name, found in decoders.items()},
-        {name: found.training_accuracy for name, found in decoders.items()},
-        groups,
-        cohort.labels,
-        settings.evaluation,
-        decoder=decoder,
-        unit=unit,
-    )
-    counts = windows.table["label"].value_counts()
+    summary = _summary(evidence)
+    decoders = evidence.decoders()
     return {
         "schema_version": SCHEMA_VERSION,
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        **_data(evidence.cohort),
+        "preprocessing": _preprocessing(evidence),
+        "protocol": _protocol(evidence, summary.pop("interval")),
+        "audit": evidence.audit.to_dict(),
+        "chance": 1 / len(evidence.cohort.labels),
+        "decoder": evidence.decoder,
+        "model": {
+            "name": evidence.decoder,
+            "n_parameters": _n_parameters(evidence.model),
+            "config": evidence.model.get_config(),
+        },
+        **summary,
+        **_details(evidence, decoders[evidence.decoder]),
+        "calibration": {
+            name: _calibration(evidence.cohort.targets, found)
+            for name, found in decoders.items()
+        },
+        "permutation": [null.to_dict() for null in evidence.nulls],
+        "learning_curve": _curves(evidence),
+        "columns": _columns(evidence),
+        "folds": evidence.results.records,
+        "set_aside": [
+            {"what": what, "reason": reason}
+            for what, reason in evidence.cohort.set_aside
+        ],
+        "compute": _compute(evidence, total_seconds),
+        "records": _records(evidence),
+        "versions": versions(),
+    }
+
+
+def _summary(evidence: Evidence) -> dict[str, Any]:
+    unit, groups = resampling_groups(evidence.cohort.windows.table)
+    decoders = evidence.decoders()
+    return summarise(
+        evidence.cohort.targets,
+        {name: found.probabilities for name, found in decoders.items()},
+        {name: found.training_accuracy for name, found in decoders.items()},
+        groups,
+        evidence.cohort.labels,
+        evidence.settings.evaluation,
+        decoder=evidence.decoder,
+        unit=unit,
+    )
+
+
+def _data(cohort: Cohort) -> dict[str, Any]:
+    windows = cohort.windows
+    counts = windows.table["label"].value_counts()
+    return {
         "dataset": _dataset(cohort),
         "labels": cohort.labels,
         "n_windows": len(windows),
         "windows_per_label": {label: int(counts[label]) for label in cohort.labels},
         "window": {**to_dict(cohort.window), "n_times": windows.shape[1]},
-        "preprocessing": {
-            "mode": "transductive",
-            "hash": windows.pipeline_hash,
-            "steps": windows.pipeline,
-            "causal_twin_available": False,
-        },
-        "protocol": {
-            "unit": splits.unit,
-            "scheme": splits.scheme,
-            "n_folds": len(splits.folds),
-            "seed": splits.seed,
-            "leaky": audit.verdict == "leak",
-            "split_hash": splits.hash,
-            "interval": summary["interval"],
-        },
-        "audit": audit.to_dict(),
-        "chance": 1 / len(cohort.labels),
-        "decoder": decoder,
-        "model": {
-            "name": decoder,
-            "n_parameters": _n_parameters(model),
-            "config": model.get_config(),
-        },
-        "scores": summary["scores"],
-        "comparisons": summary["comparisons"],
-        "verdict": summary["verdict"],
-        "folds": results.records,
-        "groups": summary["groups"],
-        "set_aside": [{"what": w, "reason": r} for w, r in cohort.set_aside],
-        "compute": {
-            "device": str(resolve_device(settings.training.device)),
-            "n_parameters": _n_parameters(model),
-            "training_seconds": sum(record["seconds"] for record in results.records),
-            "total_seconds": total_seconds,
-        },
-        "versions": versions(),
     }
 
 
@@ -122,6 +161,109 @@ def _dataset(cohort: Cohort) -> dict[str, Any]:
         "space": grid.space,
         "volume_shape": list(grid.shape),
         "voxel_size_mm": list(grid.voxel_size_mm),
+    }
+
+
+def _preprocessing(evidence: Evidence) -> dict[str, Any]:
+    windows, mode = evidence.cohort.windows, mode_of(evidence.cohort)
+    return {
+        "mode": mode,
+        "hash": windows.pipeline_hash,
+        "steps": windows.pipeline,
+        "causal_twin_available": mode == "causal" or bool(evidence.other.probabilities),
+    }
+
+
+def _protocol(evidence: Evidence, interval: dict[str, Any]) -> dict[str, Any]:
+    splits = evidence.splits
+    return {
+        "unit": splits.unit,
+        "scheme": splits.scheme,
+        "n_folds": len(splits.folds),
+        "seed": splits.seed,
+        "leaky": evidence.audit.verdict == "leak",
+        "split_hash": splits.hash,
+        "interval": interval,
+    }
+
+
+def _details(evidence: Evidence, ours: OutOfFold) -> dict[str, Any]:
+    """Scores of the decoder class by class, label by label, and with abstention."""
+    labels = evidence.cohort.labels
+    tested = np.isfinite(ours.probabilities).all(axis=1)
+    y, given = evidence.cohort.targets[tested], ours.probabilities[tested]
+    return {
+        "per_class": class_scores(y, given, labels),
+        "multilabel": multilabel_scores(y, given, labels),
+        "abstention": abstention(y, given),
+    }
+
+
+def _calibration(targets: np.ndarray, found: OutOfFold) -> dict[str, Any]:
+    tested = np.isfinite(found.probabilities).all(axis=1)
+    before, after = found.probabilities, found.tempered
+    if found.untempered is not None:
+        before, after = found.untempered, found.probabilities
+    return calibration_report(
+        targets[tested],
+        before[tested],
+        None if after is None else after[tested],
+        found.temperatures,
+    )
+
+
+def _curves(evidence: Evidence) -> dict[str, Any]:
+    return {
+        "unit": evidence.splits.unit,
+        "metric": "balanced_accuracy",
+        "decoders": {
+            name: [
+                {
+                    "n_groups": point.n_groups,
+                    "n_windows": point.n_windows,
+                    **point.score.to_dict(),
+                }
+                for point in points
+            ]
+            for name, points in evidence.curves.items()
+        },
+    }
+
+
+def _columns(evidence: Evidence) -> dict[str, Any]:
+    decoders = evidence.decoders()
+    return columns_table(
+        {
+            name: decoders[name].probabilities
+            for name in (evidence.decoder, "linear_svm")
+        },
+        evidence.other,
+        evidence.cohort.targets,
+        bootstrap_of(evidence.cohort, evidence.settings.evaluation),
+        mode_of(evidence.cohort),
+        evidence.cohort.windows.pipeline_hash,
+    )
+
+
+def _compute(evidence: Evidence, total_seconds: float) -> dict[str, Any]:
+    return {
+        "device": str(resolve_device(evidence.settings.training.device)),
+        "n_parameters": _n_parameters(evidence.model),
+        "training_seconds": sum(r["seconds"] for r in evidence.results.records),
+        "total_seconds": total_seconds,
+    }
+
+
+def _records(evidence: Evidence) -> dict[str, Any]:
+    return {
+        "split_hash": evidence.splits.hash,
+        "pipeline_hash": evidence.cohort.windows.pipeline_hash,
+        "model_hash": weights_hash(evidence.model),
+        "input_hash": input_hash(inputs_of(evidence.cohort.windows)),
+        "seed": {
+            "evaluation": evidence.settings.evaluation.seed,
+            "training": evidence.settings.training.seed,
+        },
     }
 
 

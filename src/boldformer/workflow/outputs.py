@@ -13,6 +13,7 @@ import pandas as pd
 from boldformer import __version__, config
 from boldformer.config import RunConfig
 from boldformer.data.atomic import atomic_path, write_json, write_text, write_tsv
+from boldformer.data.groups import resampling_groups
 from boldformer.data.windows import WindowSet
 from boldformer.errors import OutputExistsError
 from boldformer.interpretation.maps import DESCRIPTIONS, to_image
@@ -28,8 +29,12 @@ WRITTEN = (
     "splits.tsv",
     "history.tsv",
     "set_aside.tsv",
+    "permutations.tsv",
+    "learning_curve.tsv",
+    "record.json",
     RUN_FILE,
     "baselines",
+    "columns",
     "maps",
     "figures",
     "model",
@@ -107,12 +112,13 @@ def predictions_table(
     fold_of: np.ndarray,
     labels: list[str],
 ) -> pd.DataFrame:
-    """One row a window with its prediction (see docs/outputs.md).
+    """One row a tested window with its prediction (see docs/outputs.md).
 
     Parameters
     ----------
     windows : WindowSet
     probabilities : ndarray, shape (n_windows, n_classes)
+        As `boldformer.evaluation.predictions.as_written` rounds them.
     fold_of : ndarray of int, shape (n_windows,)
         The fold that tested each window.
     labels : list of str
@@ -120,11 +126,13 @@ def predictions_table(
     """
     names = ["window", "subject", "session", "task", "run", "onset", "label"]
     table = windows.table[names].copy()
-    table["predicted"] = np.array(labels)[probabilities.argmax(axis=1)]
+    table["predicted"] = np.array(labels)[np.nan_to_num(probabilities).argmax(axis=1)]
     table["fold"] = fold_of
+    table["group"] = resampling_groups(windows.table)[1]
     for column, label in enumerate(labels):
-        table[f"probability_{label}"] = probabilities[:, column].round(6)
-    return table.replace({"": None})
+        table[f"probability_{label}"] = probabilities[:, column]
+    tested = np.isfinite(probabilities).all(axis=1)
+    return table[tested].replace({"": None})
 
 
 def write_maps(
@@ -147,7 +155,7 @@ def write_maps(
         Method → class index → ndarray (x, y, z) of the box.
     """
     space = windows.grid.space or "scanner"
-    named = _bids_labels(labels)
+    named = bids_labels(labels)
     listed: list[dict[str, str]] = []
     with atomic_path(out / "maps") as folder:
         folder.mkdir()
@@ -185,7 +193,7 @@ def _listing(
     }
 
 
-def _bids_labels(labels: list[str]) -> list[str]:
+def bids_labels(labels: list[str]) -> list[str]:
     """Labels as BIDS entities may hold them: letters and digits, all different."""
     plain = [re.sub(r"[^A-Za-z0-9]", "", label) or "unnamed" for label in labels]
     return [

@@ -9,8 +9,11 @@ import numpy as np
 import pandas as pd
 
 from boldformer.data.splits import Splits
+from boldformer.data.windows import WindowSet
 from boldformer.evaluation.baselines import OutOfFold
+from boldformer.evaluation.calibration import temper
 from boldformer.evaluation.cross_validation import FoldOutcome
+from boldformer.evaluation.predictions import as_written
 from boldformer.interpretation.maps import class_maps, methods_for
 from boldformer.workflow.cohort import Cohort
 
@@ -35,12 +38,21 @@ class Results:
         self._histories: list[pd.DataFrame] = []
         self._maps: dict[str, list[np.ndarray]] = {}
 
-    def add(self, outcome: FoldOutcome) -> None:
-        """Take in a finished fold, and map what its model looks at in its test set."""
+    def add(self, outcome: FoldOutcome, temperature: float | None = None) -> None:
+        """Take in a finished fold, and map what its model looks at in its test set.
+
+        Parameters
+        ----------
+        outcome : FoldOutcome
+            The fold.
+        temperature : float, optional
+            Fitted to training groups after the fold was, where its own fit held none
+            out.
+        """
         fold = outcome.fold
         test = self.cohort.windows[fold.test]
         targets = self.cohort.targets[fold.test]
-        self.probabilities[fold.test] = outcome.probabilities
+        self.probabilities[fold.test] = as_written(outcome.probabilities)
         self.fold_of[fold.test] = fold.index
         by = "subject" if self.splits.unit == "subject" else "recording"
         self.records.append(
@@ -51,9 +63,16 @@ class Results:
                 "n_test": len(fold.test),
             }
         )
+        if temperature is not None:
+            self.records[-1]["temperature"] = temperature
         history = outcome.history.copy()
         history.insert(0, "fold", fold.index)
         self._histories.append(history)
+        self._add_maps(outcome, test, targets)
+
+    def _add_maps(
+        self, outcome: FoldOutcome, test: WindowSet, targets: np.ndarray
+    ) -> None:
         times_s = np.arange(test.shape[1]) * test.t_r
         for method in methods_for(outcome.model):
             sums, counts = class_maps(
@@ -82,4 +101,14 @@ class Results:
     def out_of_fold(self) -> OutOfFold:
         """Predictions in the form that baselines have."""
         accuracies = tuple(record["training_accuracy"] for record in self.records)
-        return OutOfFold(self.probabilities, accuracies)
+        fitted = [record["temperature"] for record in self.records]
+        if None in fitted or not fitted:
+            return OutOfFold(self.probabilities, accuracies)
+        of_fold = {r["fold"]: r["temperature"] for r in self.records} | {-1: 1.0}
+        divisors = np.array([of_fold[int(fold)] for fold in self.fold_of])
+        return OutOfFold(
+            self.probabilities,
+            accuracies,
+            tuple(fitted),
+            tempered=as_written(temper(self.probabilities, divisors)),
+        )

@@ -4,37 +4,51 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from sklearn.metrics import balanced_accuracy_score
 
 from boldformer.config import DataConfig, RunConfig, TrainingConfig
 from boldformer.data.atomic import atomic_path, write_json, write_tsv
 from boldformer.data.audit import Audit, audit
+from boldformer.data.fingerprints import find_copies
 from boldformer.data.sources import open_source
-from boldformer.data.splits import Fold, Splits, make_folds, split_groups
+from boldformer.data.splits import Fold, Splits, make_folds
 from boldformer.decoder import Decoder
-from boldformer.evaluation.baselines import BASELINES, OutOfFold, out_of_fold
 from boldformer.evaluation.cross_validation import (
     FoldOutcome,
+    Plan,
     cross_validate,
     fit_fold,
+    held_out_temperature,
 )
+from boldformer.evaluation.learning_curve import CurvePoint, curve_table
 from boldformer.models import get_model
+from boldformer.training.linear import gram_matrix
 from boldformer.visualization import build_report
 from boldformer.workflow import outputs
+from boldformer.workflow.baselines import judge_baselines
 from boldformer.workflow.card import model_card
 from boldformer.workflow.cohort import Cohort, read_cohort
-from boldformer.workflow.metrics import assemble
+from boldformer.workflow.columns import other_column
+from boldformer.workflow.metrics import Evidence, assemble
+from boldformer.workflow.records import write_record
 from boldformer.workflow.results import Results
+from boldformer.workflow.robustness import (
+    Null,
+    bootstrap_of,
+    decoder_curve,
+    decoder_null,
+    linear_curve,
+    linear_null,
+    null_table,
+)
 
 logger = logging.getLogger(__name__)
-
-# What every score stands beside, in the order of the report.
-REPORTED_BASELINES = ("linear_svm", "nuisance", "majority")
 
 DEMO_LABELS = ("left_leg", "right_leg", "forearm", "upper_arm")
 DEMO_SUBJECTS = 10
@@ -96,22 +110,39 @@ def run_decoding(
         progress=progress,
     )
     splits, verdict = _split(cohort, settings, out)
-    results = _cross_validate(cohort, splits, settings, out, progress=progress)
-    logger.info("Baselines")
-    baselines = _baselines(cohort, splits)
-    final = _final(cohort, splits, settings, out, progress=progress)
-    metrics = assemble(
+    job = _Job(cohort, splits, settings, out, progress)
+    results = _cross_validate(job)
+    means = cohort.windows.means()
+    baselines = judge_baselines(cohort, splits, means)
+    nulls, curves = _robustness(job, results, gram_matrix(means))
+    logger.info("The other column")
+    other = other_column(
+        dataset,
         cohort,
         splits,
-        verdict,
-        results,
-        baselines,
-        final.model,
         settings,
-        total_seconds=time.perf_counter() - started,
+        out,
+        n_jobs=n_jobs,
+        scheduler=scheduler,
+        progress=progress,
     )
-    _write(out, cohort, results, baselines, metrics)
+    final = _final(job)
+    evidence = Evidence(
+        cohort=cohort,
+        splits=splits,
+        audit=verdict,
+        results=results,
+        baselines=baselines,
+        other=other,
+        nulls=nulls,
+        curves=curves,
+        model=final.model,
+        settings=settings,
+    )
+    metrics = assemble(evidence, total_seconds=time.perf_counter() - started)
+    _write(out, evidence, metrics)
     _save_decoder(out, cohort, final, settings.training, metrics)
+    write_record(out, metrics, cohort.windows)
     logger.info("Report")
     return build_report(out)
 
@@ -146,103 +177,144 @@ def _split(cohort: Cohort, settings: RunConfig, out: Path) -> tuple[Splits, Audi
         seed=evaluation.seed,
     )
     splits.write(out / "splits.tsv")
-    verdict = audit(cohort.windows.table, splits)
+    windows = cohort.windows
+    verdict = audit(
+        windows.table,
+        splits,
+        copies=find_copies(windows.runs),
+        nuisance=windows.nuisance(),
+    )
     logger.info("%s; audit: %s", splits.scheme.rstrip("."), verdict.verdict)
     verdict.raise_if_leaky(evaluation.allow_leakage)
     return splits, verdict
 
 
-def _cross_validate(
-    cohort: Cohort, splits: Splits, settings: RunConfig, out: Path, *, progress: bool
-) -> Results:
-    results = Results(cohort, splits)
-    for outcome in cross_validate(
-        cohort.windows,
-        cohort.targets,
-        splits,
-        settings.model,
-        settings.training,
-        n_outputs=len(cohort.labels),
-        folder=out / "work" / "folds",
-        progress=progress,
-    ):
+@dataclass(frozen=True, eq=False)
+class _Job:
+    """What every part of the judgement is about."""
+
+    cohort: Cohort
+    splits: Splits
+    settings: RunConfig
+    out: Path
+    progress: bool
+
+    @property
+    def plan(self) -> Plan:
+        cohort, settings = self.cohort, self.settings
+        return Plan(
+            cohort.windows,
+            cohort.targets,
+            len(cohort.labels),
+            settings.model,
+            settings.training,
+        )
+
+    @property
+    def folds(self) -> Path:
+        """Where finished fits are kept."""
+        return self.out / "work" / "folds"
+
+
+def _cross_validate(job: _Job) -> Results:
+    results = Results(job.cohort, job.splits)
+    outcomes = cross_validate(job.plan, job.splits, job.folds, progress=job.progress)
+    for outcome in outcomes:
         record = outcome.record
         logger.info(
             "Fold %d of %d: accuracy %.3f (training %.3f), %.0f s",
             record.fold + 1,
-            len(splits.folds),
+            len(job.splits.folds),
             record.accuracy,
             record.training_accuracy,
             record.seconds,
         )
-        results.add(outcome)
+        temperature = record.temperature
+        if temperature is None and job.settings.evaluation.calibrate:
+            place = job.folds / "calibration"
+            temperature = held_out_temperature(
+                job.plan, outcome.fold, place, progress=job.progress
+            )
+        results.add(outcome, temperature)
     return results
 
 
-def _baselines(cohort: Cohort, splits: Splits) -> dict[str, OutOfFold]:
-    """Judge the humble decoders on the same folds."""
-    windows = cohort.windows
-    features = {
-        "means": windows.means,
-        "nuisance": lambda: windows.nuisance().to_numpy(),
-        "none": lambda: np.zeros((len(windows), 1)),
-    }
-    groups = split_groups(windows.table, splits.unit)
-    return {
-        name: out_of_fold(
-            BASELINES[name].make(),
-            features[BASELINES[name].features](),
-            cohort.targets,
-            splits,
-            groups,
-            len(cohort.labels),
-        )
-        for name in REPORTED_BASELINES
-    }
-
-
-def _final(
-    cohort: Cohort, splits: Splits, settings: RunConfig, out: Path, *, progress: bool
-) -> FoldOutcome:
-    """Fit the model that is shared to every window, by the recipe of the folds."""
-    everything = np.arange(len(cohort.windows))
-    return fit_fold(
-        cohort.windows,
-        cohort.targets,
-        Fold(len(splits.folds), everything, everything),
-        settings.model,
-        settings.training,
-        n_outputs=len(cohort.labels),
-        place=out / "work" / "folds" / "final",
-        progress=progress,
+def _robustness(
+    job: _Job, results: Results, gram: np.ndarray
+) -> tuple[list[Null], dict[str, list[CurvePoint]]]:
+    """Permutation tests and learning curves: the linear SVM's, and those asked for."""
+    logger.info("Permutation test and learning curve")
+    cohort, splits, evaluation = job.cohort, job.splits, job.settings.evaluation
+    bootstrap = bootstrap_of(cohort, evaluation)
+    tested = results.fold_of >= 0
+    score = balanced_accuracy_score(
+        cohort.targets[tested], results.probabilities[tested].argmax(axis=1)
     )
-
-
-def _write(
-    out: Path,
-    cohort: Cohort,
-    results: Results,
-    baselines: dict[str, OutOfFold],
-    metrics: dict[str, Any],
-) -> None:
-    def predictions(probabilities: np.ndarray) -> pd.DataFrame:
-        return outputs.predictions_table(
-            cohort.windows, probabilities, results.fold_of, cohort.labels
+    ours = decoder_null(
+        job.plan,
+        splits,
+        score,
+        evaluation.n_permutations,
+        job.folds / "permutations",
+        progress=job.progress,
+    )
+    nulls = [linear_null(cohort, splits, gram, evaluation.linear_permutations), ours]
+    curves = {"linear_svm": linear_curve(cohort, splits, gram, bootstrap)}
+    if evaluation.learning_curve:
+        place = job.folds / "curve"
+        curves[job.settings.model.name] = decoder_curve(
+            job.plan, splits, bootstrap, place, progress=job.progress
         )
+    return nulls, curves
 
+
+def _final(job: _Job) -> FoldOutcome:
+    """Fit the model that is shared to every window, by the recipe of the folds."""
+    everything = np.arange(len(job.cohort.windows))
+    fold = Fold(len(job.splits.folds), everything, everything)
+    return fit_fold(job.plan, fold, job.folds / "final", progress=job.progress)
+
+
+def _write(out: Path, evidence: Evidence, metrics: dict[str, Any]) -> None:
+    cohort, results = evidence.cohort, evidence.results
     outputs.describe(out, cohort.dataset.path, cohort.dataset.name)
-    write_tsv(out / "predictions.tsv", predictions(results.probabilities))
-    with atomic_path(out / "baselines") as folder:
-        folder.mkdir()
-        for name, found in baselines.items():
-            write_tsv(
-                folder / f"{name}_predictions.tsv", predictions(found.probabilities)
-            )
+    table = _predictions(evidence, results.probabilities)
+    write_tsv(out / "predictions.tsv", table)
+    _write_predictions(
+        out / "baselines",
+        evidence,
+        {name: found.probabilities for name, found in evidence.baselines.items()},
+    )
+    other = evidence.other
+    _write_predictions(
+        out / "columns",
+        evidence,
+        {f"{name}_{other.mode}": p for name, p in other.probabilities.items()},
+    )
     write_tsv(out / "history.tsv", results.history)
     set_aside = pd.DataFrame(cohort.set_aside, columns=["what", "reason"])
     write_tsv(out / "set_aside.tsv", set_aside)
+    write_tsv(out / "permutations.tsv", null_table(evidence.nulls))
+    write_tsv(out / "learning_curve.tsv", curve_table(evidence.curves))
     outputs.write_maps(out, cohort.windows, cohort.labels, results.maps)
     write_json(out / "metrics.json", metrics)
+
+
+def _write_predictions(
+    place: Path, evidence: Evidence, probabilities: dict[str, np.ndarray]
+) -> None:
+    with atomic_path(place) as folder:
+        folder.mkdir()
+        for name, given in probabilities.items():
+            table = _predictions(evidence, given)
+            write_tsv(folder / f"{name}_predictions.tsv", table)
+
+
+def _predictions(evidence: Evidence, probabilities: np.ndarray) -> pd.DataFrame:
+    cohort = evidence.cohort
+    return outputs.predictions_table(
+        cohort.windows, probabilities, evidence.results.fold_of, cohort.labels
+    )
 
 
 def _save_decoder(

@@ -1,0 +1,93 @@
+"""The command that looks for leaks in a split: `boldformer audit`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from boldformer import config
+from boldformer.cli.app import app
+from boldformer.cli.logging_setup import set_up_logging
+from boldformer.cli.options import (
+    DATA,
+    PREPROCESSING,
+    Jobs,
+    Quiet,
+    data_options,
+    n_jobs_of,
+    option,
+    over,
+    preprocessing_config,
+    shared_options,
+)
+from boldformer.data.atomic import write_json
+from boldformer.errors import InputError, LeakageError
+
+
+@app.command()
+@shared_options(DATA, PREPROCESSING)
+def audit(
+    data_dir: Annotated[
+        Path | None,
+        typer.Argument(metavar="[DATA]", help="Dataset, or a TSV table of windows."),
+    ] = None,
+    split: Annotated[
+        Path | None,
+        option(
+            "--split",
+            help="TSV: fold, set, and window, recording or subject. [default split]",
+        ),
+    ] = None,
+    labels: Annotated[
+        list[str] | None, option("--labels", help="Labels to decode. [all]")
+    ] = None,
+    config_file: Annotated[
+        Path | None,
+        option("--config", help="run.toml of the run that wrote the split."),
+    ] = None,
+    store: Annotated[
+        Path | None, option("--store", help="Keep prepared runs here. [temporary]")
+    ] = None,
+    out: Annotated[
+        Path | None, option("--out", help="Also write audit.json into this folder.")
+    ] = None,
+    n_jobs: Jobs = 0,
+    quiet: Quiet = False,
+    **shared: Any,
+) -> int:
+    """Look for leaks in a split: what training and test windows must not share.
+
+    Exit code 0: no leak (there may be warnings); 2: unusable input; 3: a leak.
+    """
+    from boldformer.workflow.audit import audit_dataset, audit_table
+
+    set_up_logging(quiet)
+    base = config.load(config_file) if config_file else config.RunConfig()
+    if data_dir is not None and data_dir.is_file():
+        report = audit_table(data_dir, split=split, evaluation=base.evaluation)
+    else:
+        given = data_options(shared | {"data_dir": data_dir, "labels": labels})
+        settings = replace(
+            base,
+            data=over(base.data, given),
+            preprocessing=preprocessing_config(base.preprocessing, shared),
+        )
+        if not settings.data.path:
+            raise InputError(
+                "DATA is needed",
+                fix="boldformer audit DATA, or boldformer audit --config FILE",
+            )
+        report = audit_dataset(
+            settings,
+            split=split,
+            store=store,
+            n_jobs=n_jobs_of(n_jobs),
+            progress=not quiet,
+        )
+    typer.echo(report.to_text())
+    if out is not None:
+        write_json(out / "audit.json", report.to_dict())
+    return LeakageError.exit_code if report.audit.verdict == "leak" else 0

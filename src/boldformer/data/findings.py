@@ -1,0 +1,59 @@
+"""One question that an audit puts to a split, and its answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+VERDICTS = ("clean", "warning", "leak")
+MOST_WINDOWS = 50
+
+
+@dataclass(frozen=True)
+class AuditCheck:
+    """One question put to a split, and its answer.
+
+    Parameters
+    ----------
+    name : str
+        What was looked for.
+    verdict : {"clean", "warning", "leak"}
+        The answer.
+    evidence : str
+        What was found, with numbers.
+    advice : str
+        What to do about it; empty where nothing is amiss.
+    n_windows : int
+        How many test windows it concerns; 0 where it concerns the design as a whole.
+    windows : tuple of int
+        Rows of the window table that these are, the first `MOST_WINDOWS`.
+    """
+
+    name: str
+    verdict: str
+    evidence: str
+    advice: str = ""
+    n_windows: int = 0
+    windows: tuple[int, ...] = ()
+
+
+def clean(name: str, evidence: str) -> AuditCheck:
+    """Answer that nothing is amiss."""
+    return AuditCheck(name, "clean", evidence)
+
+
+def warning(name: str, evidence: str, advice: str, rows: Any = ()) -> AuditCheck:
+    """Answer that a score needs care; `rows` are the test windows concerned."""
+    return AuditCheck(name, "warning", evidence, advice, *_listed(rows))
+
+
+def leak(name: str, evidence: str, advice: str, rows: Any = ()) -> AuditCheck:
+    """Answer that a score means nothing; `rows` are the test windows concerned."""
+    return AuditCheck(name, "leak", evidence, advice, *_listed(rows))
+
+
+def _listed(rows: Any) -> tuple[int, tuple[int, ...]]:
+    distinct = np.unique(np.asarray(rows, dtype=np.int64))
+    return len(distinct), tuple(distinct[:MOST_WINDOWS].tolist())

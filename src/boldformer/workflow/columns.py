@@ -1,0 +1,268 @@
+"""Two columns: whole-run and causal preprocessing, side by side and never mixed."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from boldformer.config import RunConfig
+from boldformer.data.recording import Dataset
+from boldformer.data.splits import Fold, Splits, split_groups
+from boldformer.errors import BoldFormerError
+from boldformer.evaluation.baselines import BASELINES, OutOfFold, out_of_fold
+from boldformer.evaluation.cross_validation import Plan, cross_validate
+from boldformer.evaluation.intervals import GroupBootstrap
+from boldformer.evaluation.predictions import as_written
+from boldformer.preprocessing.pipeline import Pipeline
+from boldformer.workflow.cohort import Cohort, read_cohort
+
+logger = logging.getLogger(__name__)
+
+MODES = ("transductive", "causal")
+METRICS = ("accuracy", "balanced_accuracy")
+NOT_ASKED = "not run: it trains the decoder again (--causal-decoder)"
+
+
+def mode_of(cohort: Cohort) -> str:
+    """How a cohort was prepared: ``"causal"`` or ``"transductive"``."""
+    causal = Pipeline(tuple(cohort.windows.pipeline)).is_causal
+    return "causal" if causal else "transductive"
+
+
+@dataclass(frozen=True)
+class OtherColumn:
+    """Out-of-fold predictions after the other form of preprocessing.
+
+    Parameters
+    ----------
+    mode : str
+        Which form this is.
+    pipeline_hash : str
+        Of its pipeline; empty where it could not be prepared.
+    probabilities : dict of str to ndarray, shape (n_windows, n_classes)
+        By decoder, in the rows of the first column; NaN for windows it lacks.
+    reasons : dict of str to str
+        Why a decoder is missing.
+    """
+
+    mode: str
+    pipeline_hash: str
+    probabilities: dict[str, np.ndarray]
+    reasons: dict[str, str]
+
+
+def other_column(
+    dataset: Dataset,
+    cohort: Cohort,
+    splits: Splits,
+    settings: RunConfig,
+    out: Path,
+    *,
+    n_jobs: int,
+    progress: bool,
+    scheduler: str = "",
+) -> OtherColumn:
+    """Prepare the dataset the other way, and judge on the same folds.
+
+    The linear SVM always, the decoder where ``causal_decoder`` is set.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        What was read.
+    cohort : Cohort
+        Its windows in the first column.
+    splits : Splits
+        Folds over them.
+    settings : RunConfig
+        Of the run.
+    out : Path
+        Output folder.
+    n_jobs, progress, scheduler
+        As for `boldformer.workflow.cohort.read_cohort`.
+    """
+    mode = MODES[1 - MODES.index(mode_of(cohort))]
+    names = ("linear_svm", settings.model.name)
+    if (mode == "causal") == settings.preprocessing.causal:
+        reason = "not run: the steps of the pipeline are written out in one form only"
+        return OtherColumn(mode, "", {}, dict.fromkeys(names, reason))
+    other = replace(
+        settings,
+        preprocessing=replace(settings.preprocessing, causal=mode == "causal"),
+        window=cohort.window,
+    )
+    try:
+        twin = read_cohort(
+            dataset,
+            other,
+            out / "work" / f"store_{mode}",
+            n_jobs=n_jobs,
+            scheduler=scheduler,
+            progress=progress,
+        )
+        if mode_of(twin) != mode:
+            raise BoldFormerError("frames in no order have no past")
+        matched = _Matched.of(cohort, twin, splits)
+        found = {"linear_svm": matched.linear()}
+    except BoldFormerError as error:
+        logger.warning("no %s column: %s", mode, error)
+        return OtherColumn(mode, "", {}, dict.fromkeys(names, f"not run: {error}"))
+    reasons = {settings.model.name: NOT_ASKED}
+    if settings.evaluation.causal_decoder:
+        folder = out / "work" / "folds" / mode
+        reasons = {}
+        found[settings.model.name] = matched.decoder(other, folder, progress=progress)
+    return OtherColumn(mode, twin.windows.pipeline_hash, found, reasons)
+
+
+@dataclass(frozen=True, eq=False)
+class _Matched:
+    """The windows that both columns have, in the order of the first."""
+
+    cohort: Cohort
+    twin: Cohort
+    rows: np.ndarray
+    twin_rows: np.ndarray
+    splits: Splits
+
+    @classmethod
+    def of(cls, cohort: Cohort, twin: Cohort, splits: Splits) -> _Matched:
+        keys = ["recording", "block", "start_s", "label"]
+        there = pd.Series(
+            np.arange(len(twin.windows)),
+            pd.MultiIndex.from_frame(twin.windows.table[keys]),
+        )
+        there = there[~there.index.duplicated()]
+        wanted = pd.MultiIndex.from_frame(cohort.windows.table[keys])
+        at = there.reindex(wanted).to_numpy()
+        rows = np.flatnonzero(np.isfinite(at))
+        place = np.full(len(at), -1)
+        place[rows] = np.arange(len(rows))
+        folds = []
+        for fold in splits.folds:
+            train, test = (place[side] for side in (fold.train, fold.test))
+            folds.append(Fold(fold.index, train[train >= 0], test[test >= 0]))
+        kept = replace(splits, folds=tuple(folds))
+        return cls(cohort, twin, rows, at[rows].astype(int), kept)
+
+    @property
+    def targets(self) -> np.ndarray:
+        return self.cohort.targets[self.rows]
+
+    def linear(self) -> np.ndarray:
+        windows = self.twin.windows[self.twin_rows]
+        found: OutOfFold = out_of_fold(
+            BASELINES["linear_svm"].make(),
+            windows.means(),
+            self.targets,
+            self.splits,
+            split_groups(windows.table, self.splits.unit),
+            len(self.cohort.labels),
+        )
+        return self._spread(found.probabilities)
+
+    def decoder(
+        self, settings: RunConfig, folder: Path, *, progress: bool
+    ) -> np.ndarray:
+        n_classes = len(self.cohort.labels)
+        windows = self.twin.windows[self.twin_rows]
+        plan = Plan(windows, self.targets, n_classes, settings.model, settings.training)
+        found = np.full((len(windows), n_classes), np.nan)
+        for outcome in cross_validate(plan, self.splits, folder, progress=progress):
+            found[outcome.fold.test] = outcome.probabilities
+        return self._spread(as_written(found))
+
+    def _spread(self, found: np.ndarray) -> np.ndarray:
+        spread = np.full((len(self.cohort.windows), found.shape[1]), np.nan)
+        spread[self.rows] = found
+        return spread
+
+
+def columns_table(
+    first: dict[str, np.ndarray],
+    other: OtherColumn,
+    y_true: np.ndarray,
+    bootstrap: GroupBootstrap,
+    mode: str,
+    pipeline_hash: str,
+) -> dict[str, Any]:
+    """Put both columns side by side, and the gap between them.
+
+    Parameters
+    ----------
+    first : dict of str to ndarray, shape (n_windows, n_classes)
+        Out-of-fold probabilities of the decoders that stand in both columns.
+    other : OtherColumn
+        The other column.
+    y_true : ndarray of int, shape (n_windows,)
+        Column of each window's class.
+    bootstrap : GroupBootstrap
+        Resamples of all windows.
+    mode, pipeline_hash : str
+        Of the first column.
+
+    Returns
+    -------
+    dict
+        ``cells``: one a decoder and mode, with its scores, or None and the reason;
+        ``gaps``: transductive minus causal, over the windows that both have.
+    """
+    cells: list[dict[str, Any]] = []
+    gaps: list[dict[str, Any]] = []
+    for name, ours in first.items():
+        cells.append(_cell(name, mode, pipeline_hash, ours, y_true, bootstrap))
+        theirs = other.probabilities.get(name)
+        if theirs is None:
+            cell = {"decoder": name, "mode": other.mode, "scores": None}
+            cells.append(cell | {"reason": other.reasons.get(name, "not run")})
+            continue
+        cells.append(
+            _cell(name, other.mode, other.pipeline_hash, theirs, y_true, bootstrap)
+        )
+        whole, causal = (ours, theirs) if mode == "transductive" else (theirs, ours)
+        gaps += _gaps(name, whole, causal, y_true, bootstrap)
+    return {"cells": cells, "gaps": gaps}
+
+
+def _cell(
+    name: str,
+    mode: str,
+    pipeline_hash: str,
+    probabilities: np.ndarray,
+    y_true: np.ndarray,
+    bootstrap: GroupBootstrap,
+) -> dict[str, Any]:
+    rows = np.isfinite(probabilities).all(axis=1)
+    draws = bootstrap.only(rows).draw(y_true[rows], probabilities[rows])
+    return {
+        "decoder": name,
+        "mode": mode,
+        "pipeline_hash": pipeline_hash,
+        "n_windows": int(rows.sum()),
+        "scores": {m: bootstrap.estimate(draws, m).to_dict() for m in METRICS},
+        "reason": "",
+    }
+
+
+def _gaps(
+    name: str,
+    whole: np.ndarray,
+    causal: np.ndarray,
+    y_true: np.ndarray,
+    bootstrap: GroupBootstrap,
+) -> list[dict[str, Any]]:
+    rows = np.isfinite(whole).all(axis=1) & np.isfinite(causal).all(axis=1)
+    common = bootstrap.only(rows)
+    a, b = (common.draw(y_true[rows], p[rows]) for p in (whole, causal))
+    found = []
+    for metric in METRICS:
+        gap = common.difference(a, b, metric).to_dict()
+        row: dict[str, Any] = {"decoder": name, "metric": metric}
+        row |= {"difference": gap.pop("value"), **gap, "n_windows": int(rows.sum())}
+        found.append(row)
+    return found

@@ -1,0 +1,46 @@
+"""What was fitted to which windows is declared, written and read back."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from boldformer.data.protocol import EVERY_FOLD, PURPOSES, Protocol
+from boldformer.errors import InputError
+
+USES = st.lists(
+    st.tuples(
+        st.sampled_from(["scaler", "early stopping", "voxels"]),
+        st.sampled_from(PURPOSES),
+        st.integers(EVERY_FOLD, 4),
+        st.lists(st.integers(0, 50), min_size=1, max_size=6),
+    ),
+    max_size=5,
+    unique_by=lambda use: use[:3],
+)
+
+
+@given(uses=USES)
+def test_a_written_protocol_reads_back(tmp_path_factory, uses):
+    protocol = Protocol()
+    for what, purpose, fold, rows in uses:
+        protocol.record(what, rows, fold=fold, purpose=purpose)
+    path = tmp_path_factory.mktemp("protocol") / "protocol.tsv"
+    protocol.write(path)
+    again = Protocol.read(path)
+    assert len(again) == len(protocol)
+    for old, new in zip(protocol, again, strict=True):
+        assert (old.what, old.purpose, old.fold) == (new.what, new.purpose, new.fold)
+        np.testing.assert_array_equal(old.rows, new.rows)
+
+
+def test_an_unknown_purpose_is_refused():
+    with pytest.raises(InputError, match="purpose"):
+        Protocol().record("scaler", [0], purpose="test")
+
+
+def test_a_file_that_is_no_protocol_is_refused(tmp_path):
+    (tmp_path / "x.tsv").write_text("a\tb\n1\t2\n")
+    for name in ("x.tsv", "none.tsv"):
+        with pytest.raises(InputError, match="cannot read the protocol"):
+            Protocol.read(tmp_path / name)
