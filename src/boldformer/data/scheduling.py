@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import socket
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from joblib import Parallel, delayed
 from joblib.externals.loky.process_executor import TerminatedWorkerError
@@ -197,8 +199,20 @@ def _on_cluster(
         client.close()
 
 
+def _knock(address: str) -> None:
+    """Raise unless something listens at an address.
+
+    A client that fails to connect leaves threads behind that can block the next one.
+    """
+    place = urlsplit(address)
+    if place.scheme not in ("tcp", "tls") or not place.hostname or not place.port:
+        raise ValueError("an address of another form")
+    socket.create_connection((place.hostname, place.port), _CONNECT_TIMEOUT_S).close()
+
+
 def _connect(distributed: Any, address: str) -> Any:
     try:
+        _knock(address)
         client = distributed.Client(
             address, timeout=_CONNECT_TIMEOUT_S, set_as_default=False
         )
