@@ -5,7 +5,7 @@ size (which stands for noise: the response shrinks, the noise does not) and move
 each is left out in turn. A second transfer trains on shuffled labels and should be at
 chance. Prints Markdown tables.
 
-    python benchmarks/transfer.py --folder /tmp/sites --seed 100
+    python benchmarks/transfer.py --folder SITES --seed 100
 """
 
 from __future__ import annotations

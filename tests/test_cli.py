@@ -189,3 +189,12 @@ def test_dashes_and_underscores_are_one_option(
 def test_an_unknown_option_names_the_nearest(capsys: Capture) -> None:
     assert run_command(["run", "a", "b", "--modle", "hybrid"]) == 2
     assert "--model" in capsys.readouterr().err
+
+
+def test_the_command_line_starts_without_heavy_libraries() -> None:
+    heavy = "{'numpy', 'pandas', 'scipy', 'torch', 'nibabel', 'nilearn'}"
+    code = f"import sys, boldformer.cli; print(*{heavy} & set(sys.modules))"
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert found.stdout.split() == []

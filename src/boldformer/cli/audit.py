@@ -23,7 +23,6 @@ from boldformer.cli.options import (
     preprocessing_config,
     shared_options,
 )
-from boldformer.data.atomic import write_json
 from boldformer.errors import InputError, LeakageError
 
 
@@ -62,6 +61,7 @@ def audit(
 
     Exit code 0: no leak (there may be warnings); 2: unusable input; 3: a leak.
     """
+    from boldformer.data.atomic import write_json
     from boldformer.workflow.audit import audit_dataset, audit_table
 
     set_up_logging(quiet)

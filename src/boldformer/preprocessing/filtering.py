@@ -8,10 +8,8 @@ from scipy.signal import butter, sosfilt, sosfilt_zi, sosfiltfilt
 from scipy.sparse import csr_array
 
 from boldformer.errors import InputError
+from boldformer.preprocessing.gaussian import FWHM_PER_SIGMA, TRUNCATE
 
-_SD_PER_FWHM = 1 / np.sqrt(8 * np.log(2))
-# Standard deviations beyond which a Gaussian is cut, as scipy cuts it.
-_TRUNCATE = 4.0
 # Filters work in double precision; on this many voxels at a time that costs little.
 _BLOCK = 4096
 
@@ -189,7 +187,7 @@ def smooth_time(data: np.ndarray, t_r: float, fwhm_s: float) -> np.ndarray:
         Unless the width is positive.
     """
     sd = gaussian_sd(fwhm_s) / t_r
-    return gaussian_filter1d(data, sd, axis=0, mode="nearest", truncate=_TRUNCATE)
+    return gaussian_filter1d(data, sd, axis=0, mode="nearest", truncate=TRUNCATE)
 
 
 def causal_smooth_time(
@@ -242,7 +240,7 @@ def half_gaussian(lag_s: np.ndarray, sd: float) -> np.ndarray:
     ndarray
         Of the shape of `lag_s`; 0 beyond four standard deviations.
     """
-    inside = (lag_s >= 0) & (lag_s <= _TRUNCATE * sd)
+    inside = (lag_s >= 0) & (lag_s <= TRUNCATE * sd)
     return np.where(inside, np.exp(-0.5 * (lag_s / sd) ** 2), 0.0)
 
 
@@ -260,7 +258,7 @@ def gaussian_sd(fwhm_s: float) -> float:
             wanted="fwhm_s above 0",
             received=str(fwhm_s),
         )
-    return float(fwhm_s * _SD_PER_FWHM)
+    return float(fwhm_s / FWHM_PER_SIGMA)
 
 
 def _blocks(n_voxels: int) -> list[slice]:

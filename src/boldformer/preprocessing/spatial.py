@@ -9,10 +9,7 @@ import numpy as np
 from scipy.ndimage import affine_transform
 
 from boldformer.errors import InputError
-
-# A Gaussian is cut off at this many standard deviations, as scipy and nilearn do.
-_TRUNCATE = 4.0
-_FWHM_PER_SIGMA = float(np.sqrt(8 * np.log(2)))
+from boldformer.preprocessing.gaussian import FWHM_PER_SIGMA, TRUNCATE
 
 
 def take_box(
@@ -233,7 +230,7 @@ def smooth(
         values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
     x, y, z = values.shape
     along_x, along_y, along_z = (
-        _gaussian_matrix(n, round(fwhm_mm / _FWHM_PER_SIGMA / float(size), 9))
+        _gaussian_matrix(n, round(fwhm_mm / FWHM_PER_SIGMA / float(size), 9))
         for n, size in zip(values.shape, voxel_size_mm, strict=True)
     )
     values = (values.reshape(x * y, z) @ along_z.T).reshape(x, y * z)
@@ -245,7 +242,7 @@ def smoothing_radius(
 ) -> tuple[int, int, int]:
     """Voxels along each axis beyond which a value does not reach in `smooth`."""
     x, y, z = (
-        int(_TRUNCATE * fwhm_mm / _FWHM_PER_SIGMA / float(size) + 0.5)
+        int(TRUNCATE * fwhm_mm / FWHM_PER_SIGMA / float(size) + 0.5)
         for size in voxel_size_mm
     )
     return x, y, z
@@ -254,7 +251,7 @@ def smoothing_radius(
 @functools.lru_cache(maxsize=32)
 def _gaussian_matrix(n: int, sigma: float) -> np.ndarray:
     """Matrix that filters an axis of n voxels, mirrored at both ends, (n, n)."""
-    radius = int(_TRUNCATE * sigma + 0.5)
+    radius = int(TRUNCATE * sigma + 0.5)
     offsets = np.arange(-radius, radius + 1)
     weights = np.exp(-0.5 * (offsets / sigma) ** 2)
     weights /= weights.sum()
