@@ -2,9 +2,11 @@
 
 import re
 
+import onnxruntime
 import pytest
 import torch
 from safetensors.torch import load, save
+from torch import nn
 from torch.nn import functional as F
 
 from boldformer.errors import InputError
@@ -13,6 +15,15 @@ from boldformer.models.layers import DropConnectConv3d, DropConnectLinear
 
 SHAPES = [((12, 14, 11), 8), ((40, 20, 1), 1), ((6, 10, 10), 5), ((64, 64, 34), 3)]
 SMALL, N_TIMES = (12, 14, 11), 8
+
+# Parameters that get no gradient, by model: a pattern of their names, and why.
+WITHOUT_GRADIENT = {
+    "reference": (
+        r"attend\.(query|key)\.",
+        "a softmax over the one position left is 1 whatever query and key are: "
+        "a flaw of the published model, which is kept to be shown",
+    ),
+}
 
 
 def build(name, volume_shape=SMALL, n_times=N_TIMES, n_outputs=4):
@@ -52,7 +63,16 @@ def test_every_parameter_gets_a_gradient(name):
         for key, parameter in model.named_parameters()
         if parameter.grad is None or not parameter.grad.abs().sum() > 0
     ]
-    assert without == []
+    pattern, _ = WITHOUT_GRADIENT.get(name, ("$never", ""))
+    excepted = [key for key, _ in model.named_parameters() if re.match(pattern, key)]
+    assert without == excepted
+
+
+@pytest.mark.parametrize("volume_shape", [SMALL, (40, 20, 1)])
+def test_a_batch_of_one_frame_trains(name, volume_shape):
+    model = build(name, volume_shape, n_times=1).train()
+    F.cross_entropy(model(windows(volume_shape, 1, n=1)), torch.tensor([2])).backward()
+    assert all(torch.isfinite(p.grad).all() for p in model.parameters())
 
 
 def test_a_batch_gives_what_its_windows_give_alone(name):
@@ -66,9 +86,9 @@ def test_evaluation_is_deterministic(name):
     assert torch.equal(model(x), model(x))
 
 
-def test_drop_connect_is_random_in_training_only(name):
+def test_dropping_is_random_in_training_only(name):
     model, x = build(name).train(), windows()
-    kinds = (DropConnectLinear, DropConnectConv3d)
+    kinds = (DropConnectLinear, DropConnectConv3d, nn.Dropout)
     drops = any(isinstance(module, kinds) for module in model.modules())
     assert torch.equal(model(x), model(x)) != drops
 
@@ -150,6 +170,26 @@ def test_docstring_says_shapes_and_a_reference(name):
     assert re.search(r"\(B, T, X, Y, Z\)", text)
     assert "References\n" in text
     assert re.search(r"\((19|20)\d\d\)", text)
+
+
+def test_compiled_model_gives_the_same(name):
+    model, x = build(name).eval(), windows()
+    # Traced whole and run by eager kernels: what the model must allow. The default
+    # backend writes and builds C++ for 10 s a model, which tests torch.
+    torch.compiler.reset()
+    compiled = torch.compile(model, backend="aot_eager", fullgraph=True)
+    torch.testing.assert_close(compiled(x), model(x), rtol=1e-4, atol=1e-5)
+
+
+def test_onnx_gives_the_same_for_any_batch(name):
+    model, x = build(name).eval(), windows()
+    program = torch.onnx.export(
+        model, (x,), dynamo=True, verbose=False, dynamic_shapes=({0: "batch"},)
+    )
+    session = onnxruntime.InferenceSession(program.model_proto.SerializeToString())
+    x = windows(n=5)
+    (logits,) = session.run(None, {session.get_inputs()[0].name: x.numpy()})
+    torch.testing.assert_close(torch.from_numpy(logits), model(x), rtol=1e-4, atol=1e-5)
 
 
 def test_exported_program_gives_the_same(name):
