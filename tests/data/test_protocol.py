@@ -13,7 +13,7 @@ USES = st.lists(
         st.sampled_from(["scaler", "early stopping", "voxels"]),
         st.sampled_from(PURPOSES),
         st.integers(EVERY_FOLD, 4),
-        st.lists(st.integers(0, 50), min_size=1, max_size=6),
+        st.lists(st.integers(0, 12), max_size=9),
     ),
     max_size=5,
     unique_by=lambda use: use[:3],
@@ -44,3 +44,29 @@ def test_a_file_that_is_no_protocol_is_refused(tmp_path):
     for name in ("x.tsv", "none.tsv"):
         with pytest.raises(InputError, match="cannot read the protocol"):
             Protocol.read(tmp_path / name)
+
+
+def test_windows_are_written_as_ranges(tmp_path):
+    protocol = Protocol()
+    protocol.record("weights", [7, 2, 3, 4, 4, 9, 10])
+    protocol.record("nothing", [])
+    protocol.write(tmp_path / "protocol.tsv")
+    lines = (tmp_path / "protocol.tsv").read_text().splitlines()
+    assert lines[0] == "what\tpurpose\tfold\tn_windows\twindows"
+    assert lines[1] == f"weights\tfit\t{EVERY_FOLD}\t6\t2-4,7,9-10"
+    assert len(Protocol.read(tmp_path / "protocol.tsv").uses[1].rows) == 0
+
+
+def test_what_other_code_declared_is_put_in_the_rows_of_the_window_table():
+    inner = Protocol()
+    inner.record("weights", [0, 1])
+    inner.record("early stopping", [2], purpose="stop")
+    outer = Protocol()
+    outer.extend(inner, rows=np.array([4, 8, 9]), fold=3, prefix="hybrid: ")
+    outer.extend(outer.uses[:1])
+    found = [(u.what, u.purpose, u.fold, u.rows.tolist()) for u in outer]
+    assert found == [
+        ("hybrid: weights", "fit", 3, [4, 8]),
+        ("hybrid: early stopping", "stop", 3, [9]),
+        ("hybrid: weights", "fit", 3, [4, 8]),
+    ]

@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from boldformer.data.splits import LEAVE_ONE_OUT, Splits, inner_folds, make_folds
+from boldformer.config import EvaluationConfig
+from boldformer.data.splits import (
+    LEAVE_ONE_OUT,
+    Fold,
+    Splits,
+    configured_splits,
+    inner_folds,
+    make_folds,
+)
 from boldformer.errors import InputError
 
 
@@ -20,6 +28,7 @@ def windows(n_subjects=8, n_runs=2, classes=("a", "b", "c"), repeats=2):
     ]
     table = pd.DataFrame(rows)
     table["recording"] = "sub-" + table["subject"] + "_run-" + table["run"]
+    table["onset"] = 12.5 * table.groupby("recording").cumcount()
     table.insert(0, "window", np.arange(len(table)))
     return table
 
@@ -135,7 +144,7 @@ def test_seed_changes_folds_and_repeats_them():
 def test_a_written_split_reads_back(tmp_path):
     table = windows(7)
     splits = make_folds(table, seed=2)
-    splits.write(tmp_path / "splits.tsv")
+    splits.write(tmp_path / "splits.tsv", table)
     again = Splits.read(tmp_path / "splits.tsv", table, scheme=splits.scheme, seed=2)
     assert again.hash == splits.hash
     assert again.unit == "subject"
@@ -154,13 +163,17 @@ def test_a_random_split_of_several_subjects_is_read_as_by_subject():
 
 
 SETS = ("train", "test")
+SPARE = ["window", "fold", "set"]
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         (lambda t: t.drop(columns="set"), "lacks columns"),
-        (lambda t: t.assign(window=t["window"] + 1), "does not fit"),
+        (lambda t: t[SPARE].assign(window=t["window"] + 1), "does not fit"),
+        (lambda t: t.assign(recording="sub-99"), "other windows.*recording sub-99"),
+        (lambda t: t.assign(onset=t["onset"] + 1), "other windows.*onset"),
+        (lambda t: t.assign(subject="0").drop(columns="onset"), "other windows"),
         (lambda t: t.assign(set="both"), "does not fit"),
         (lambda t: pd.concat([t, t]), "listed twice"),
         (lambda t: t.assign(set="train"), "one-sided"),
@@ -170,7 +183,7 @@ SETS = ("train", "test")
 def test_a_broken_split_file_is_refused(change, message):
     table = windows(3)
     with pytest.raises(InputError, match=message):
-        Splits.from_table(change(make_folds(table).to_table()), table)
+        Splits.from_table(change(make_folds(table).to_table(table)), table)
 
 
 def test_an_unreadable_split_file_is_refused(tmp_path):
@@ -273,7 +286,7 @@ def test_any_split_reads_back_equal(
     except InputError:
         return
     path = tmp_path_factory.mktemp("split") / "splits.tsv"
-    splits.write(path)
+    splits.write(path, table)
     again = Splits.read(path, table, scheme=splits.scheme, seed=seed)
     assert (again.unit, again.scheme, again.hash) == (unit, splits.scheme, splits.hash)
     assert len(again.folds) == len(splits.folds)
@@ -316,3 +329,68 @@ def test_inner_folds_of_one_subject_keep_runs_apart():
         assert not train & test
     alone = windows(2, n_runs=1)
     assert inner_folds(alone, make_folds(alone).folds[0]).folds == ()
+
+
+def test_a_split_follows_its_windows_to_other_rows(tmp_path):
+    """A run set aside moves all later rows; what is meant is what is described."""
+    table = windows(5)
+    splits = make_folds(table, folds=2)
+    splits.write(tmp_path / "splits.tsv", table)
+    kept = table[::-1].reset_index(drop=True)
+    kept["window"] = np.arange(len(kept))
+    again = Splits.read(tmp_path / "splits.tsv", kept)
+    for old, new in zip(splits.folds, again.folds, strict=True):
+        for side in ("train", "test"):
+            before = table.iloc[getattr(old, side)].drop(columns="window")
+            after = kept.iloc[getattr(new, side)].drop(columns="window")
+            pd.testing.assert_frame_equal(
+                before.sort_values(["recording", "onset"], ignore_index=True),
+                after.sort_values(["recording", "onset"], ignore_index=True),
+            )
+
+
+def test_a_split_of_windows_that_are_gone_is_refused(tmp_path):
+    table = windows(5)
+    make_folds(table, folds=2).write(tmp_path / "splits.tsv", table)
+    fewer = table[table["recording"] != "sub-01_run-1"].reset_index(drop=True)
+    fewer["window"] = np.arange(len(fewer))
+    with pytest.raises(InputError, match=r"12 rows.* 01, recording sub-01_run-1"):
+        Splits.read(tmp_path / "splits.tsv", fewer)
+
+
+def test_windows_of_one_event_cannot_be_found_by_its_onset(tmp_path):
+    table = windows(5)
+    table["onset"] = 0.0
+    splits = make_folds(table, folds=2)
+    splits.write(tmp_path / "splits.tsv", table)
+    assert Splits.read(tmp_path / "splits.tsv", table).hash == splits.hash
+    with pytest.raises(InputError, match="other windows"):
+        Splits.read(tmp_path / "splits.tsv", table[::-1].reset_index(drop=True))
+
+
+def test_a_split_without_descriptions_is_read_by_number():
+    table = windows(5)
+    splits = make_folds(table)
+    assert Splits.from_table(splits.to_table(table)[SPARE], table).hash == splits.hash
+
+
+def test_folds_that_test_a_window_again_begin_a_repeat():
+    table = windows(4)
+    rows = [np.flatnonzero(table["subject"] == f"{s:02d}") for s in range(4)]
+    order = (0, 1, 2, 2, 0, 0)
+    folds = [Fold(k, rows[3], rows[s]) for k, s in enumerate(order)]
+    parts = Splits(tuple(folds), "subject", "").parts
+    found = [[fold.index for fold in part.folds] for part in parts]
+    assert found == [[0, 1, 2], [3, 4], [5]]
+
+
+def test_settings_make_a_split_or_name_a_file(tmp_path):
+    table, path = windows(9), tmp_path / "split.tsv"
+    asked = EvaluationConfig(folds=3, repeats=2, seed=4)
+    made = configured_splits(table, asked)
+    assert made.hash == make_folds(table, folds=3, repeats=2, seed=4).hash
+    made.write(path, table)
+    read = configured_splits(table, EvaluationConfig(split=str(path)))
+    assert (read.hash, read.repeats) == (made.hash, 2)
+    with pytest.raises(InputError, match=r"nothing to divide.*folds, repeats"):
+        configured_splits(table, EvaluationConfig(3, 2, split=str(path)))

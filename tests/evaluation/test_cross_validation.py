@@ -56,6 +56,18 @@ def test_early_stopping_gives_a_temperature_of_its_held_out_groups(cohort, tmp_p
     assert found.record.model_hash == weights_hash(found.model)
     again = fit(plan, cohort, tmp_path / "b")
     assert again.record == found.record
+    for outcome in (found, again):
+        used = {use.what: set(use.rows) for use in outcome.protocol}
+        held = used["early stopping"]
+        assert held == used["temperature"]
+        assert not held & used["network weights"]
+        assert held | used["network weights"] == set(fold_of(cohort).train)
+        subjects = cohort.windows.table["subject"].to_numpy()
+        stopped, trained = (
+            set(subjects[list(used[what])])
+            for what in ("early stopping", "network weights")
+        )
+        assert not stopped & trained
 
 
 def test_test_labels_have_no_part_in_the_temperature(cohort, tmp_path):
@@ -66,7 +78,11 @@ def test_test_labels_have_no_part_in_the_temperature(cohort, tmp_path):
     turned = Plan(plan.windows, targets, 2, plan.model, plan.training)
     second = held_out_temperature(turned, fold, tmp_path / "b", progress=False)
     assert first is not None
-    assert first == second
+    assert first[0] == second[0]
+    used = {use.what: set(use.rows) for use in first[1]}
+    inner = used["calibration: linear weights"], used["calibration: temperature"]
+    assert set.union(*inner) == set(fold.train)
+    assert not set.intersection(*inner)
 
 
 def test_a_finished_fold_is_not_fitted_again(cohort, tmp_path, monkeypatch):
@@ -77,3 +93,14 @@ def test_a_finished_fold_is_not_fitted_again(cohort, tmp_path, monkeypatch):
     np.testing.assert_array_equal(again.probabilities, found.probabilities)
     with pytest.raises(TypeError):
         fit(plan_of(cohort, "linear", seed=1), cohort, tmp_path)
+
+
+def test_what_was_fitted_names_rows_of_all_windows(cohort, tmp_path):
+    """The rows are those that the fit was given, wherever they came from."""
+    others = np.flatnonzero(cohort.windows.table["subject"] != "02")
+    _, result = plan_of(cohort, early_stopping_groups=4).estimate(
+        others, tmp_path, progress=False
+    )
+    named = np.concatenate([use.rows for use in result.uses])
+    np.testing.assert_array_equal(np.unique(named), others)
+    assert set(result.held_out) < set(others)

@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import replace
+from itertools import product
 
 import nibabel as nib
 import numpy as np
@@ -187,6 +188,21 @@ def test_a_table_may_bring_its_split(tmp_path):
     window_table(path, set=np.where(subject < 2, "test", "train"))
     (fold,) = audit_table(path).splits.folds
     assert list(fold.test) == list(range(16))
+
+
+def test_predictions_of_a_repeated_split_are_audited(tmp_path):
+    rows = [
+        f"{window}\t{fold + 2 * repeat}\ts{subject}\t{label}"
+        for repeat in range(2)
+        for window, (subject, label) in enumerate(product(range(4), "ab"))
+        for fold in [(subject // 2 if repeat == 0 else subject % 2)]
+    ]
+    table = tmp_path / "predictions.tsv"
+    table.write_text("\n".join(["window\tfold\tsubject\tlabel", *rows]) + "\n")
+    found = audit_table(table)
+    assert len(found.splits.folds) == 4
+    assert found.n_windows == 8
+    assert all(len(fold.train) == len(fold.test) == 4 for fold in found.splits.folds)
 
 
 def test_designs_that_tell_the_class_are_flagged_in_a_table(tmp_path):

@@ -82,6 +82,7 @@ def test_figures_and_report_may_be_built_again(out: Path) -> None:
         "metrics.json",
         "predictions.tsv",
         "splits.tsv",
+        "protocol.tsv",
         "run.toml",
         "baselines/linear_svm_predictions.tsv",
         "columns/linear_svm_causal_predictions.tsv",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
@@ -16,7 +16,7 @@ from boldformer.errors import InputError
 Purpose = Literal["fit", "stop", "select"]
 PURPOSES: tuple[str, ...] = get_args(Purpose)
 EVERY_FOLD = -1
-_COLUMNS = ("what", "purpose", "fold", "window")
+_COLUMNS = ("what", "purpose", "fold", "n_windows", "windows")
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +78,36 @@ class Protocol:
             )
         self.uses.append(Use(what, purpose, fold, np.unique(np.asarray(rows, int))))
 
+    def extend(
+        self,
+        uses: Iterable[Use],
+        *,
+        rows: np.ndarray | None = None,
+        fold: int | None = None,
+        prefix: str = "",
+    ) -> None:
+        """Take in what other code declared.
+
+        Parameters
+        ----------
+        uses : iterable of Use
+            What it fitted.
+        rows : ndarray of int, shape (n_given,), optional
+            Where the windows that the code was given are in the window table, if it
+            numbered them from 0.
+        fold : int, optional
+            The fold that all of it serves, if not what the code said.
+        prefix : str
+            Put before each name.
+        """
+        for use in uses:
+            self.record(
+                f"{prefix}{use.what}",
+                use.rows if rows is None else np.asarray(rows)[use.rows],
+                fold=use.fold if fold is None else fold,
+                purpose=use.purpose,
+            )
+
     def __iter__(self) -> Iterator[Use]:
         """Iterate over what was recorded."""
         return iter(self.uses)
@@ -87,14 +117,12 @@ class Protocol:
         return len(self.uses)
 
     def write(self, path: str | Path) -> None:
-        """Write as TSV: ``what``, ``purpose``, ``fold``, ``window``."""
-        parts = [
-            pd.DataFrame(
-                {"what": u.what, "purpose": u.purpose, "fold": u.fold, "window": u.rows}
-            )
-            for u in self.uses
+        """Write as TSV, one row a use; windows as ranges such as ``0-11,24-35``."""
+        rows = [
+            (use.what, use.purpose, use.fold, len(use.rows), _to_ranges(use.rows))
+            for use in self.uses
         ]
-        write_tsv(path, pd.concat(parts) if parts else pd.DataFrame(columns=_COLUMNS))
+        write_tsv(path, pd.DataFrame(rows, columns=list(_COLUMNS)))
 
     @classmethod
     def read(cls, path: str | Path) -> Protocol:
@@ -106,12 +134,13 @@ class Protocol:
             When the file is none, or lacks columns.
         """
         try:
-            table = pd.read_csv(path, sep="\t")
+            table = pd.read_csv(path, sep="\t", dtype={"windows": str})
             protocol = cls()
-            keys = ["what", "purpose", "fold"]
-            for (what, purpose, fold), part in table.groupby(keys, sort=False):
-                rows = part["window"].to_numpy(np.int64)
-                protocol.record(str(what), rows, fold=int(fold), purpose=purpose)
+            for row in table[list(_COLUMNS)].fillna({"windows": ""}).itertuples():
+                listed = _from_ranges(row.windows)
+                protocol.record(
+                    str(row.what), listed, fold=int(row.fold), purpose=row.purpose
+                )
         except (OSError, ValueError, KeyError) as error:
             raise InputError(
                 f"cannot read the protocol {str(path)!r}",
@@ -119,3 +148,17 @@ class Protocol:
                 received=str(error),
             ) from None
         return protocol
+
+
+def _to_ranges(rows: np.ndarray) -> str:
+    """Shorten ascending numbers to ranges; `_from_ranges` gives them back."""
+    runs = np.split(rows, np.flatnonzero(np.diff(rows) > 1) + 1) if len(rows) else []
+    return ",".join(
+        f"{run[0]}" if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs
+    )
+
+
+def _from_ranges(text: str) -> np.ndarray:
+    ends = [part.partition("-") for part in text.split(",") if part]
+    parts = [np.arange(int(a), int(b or a) + 1) for a, _, b in ends]
+    return np.concatenate([np.empty(0, np.int64), *parts])

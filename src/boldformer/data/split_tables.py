@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,8 @@ from boldformer.errors import InputError
 
 # What a split file may name instead of windows.
 _KEYS = ("window", "recording", "subject")
+# What says, beside its number, which window is meant.
+_IDENTITY = ("subject", "recording", "onset")
 
 
 @dataclass(frozen=True)
@@ -66,19 +68,52 @@ class Splits:
         return digest.hexdigest()
 
     @property
-    def repeats(self) -> int:
-        """How often the window that is tested most is tested."""
-        return int(np.bincount(np.concatenate([f.test for f in self.folds])).max())
+    def parts(self) -> tuple[Splits, ...]:
+        """The repeats: folds in their order, none testing a window for a second time.
 
-    def to_table(self) -> pd.DataFrame:
-        """Columns ``window``, ``fold`` and ``set``, one row a window and fold."""
+        A fold that tests a window which the repeat has tested already begins the next.
+        """
+        repeats: list[list[Fold]] = [[]]
+        seen: set[int] = set()
+        for fold in self.folds:
+            tested = set(fold.test.tolist())
+            if seen & tested:
+                repeats.append([])
+                seen = set()
+            repeats[-1].append(fold)
+            seen |= tested
+        return tuple(replace(self, folds=tuple(folds)) for folds in repeats)
+
+    @property
+    def repeats(self) -> int:
+        """Number of `parts`."""
+        return len(self.parts)
+
+    def to_table(self, windows: pd.DataFrame) -> pd.DataFrame:
+        """List which window is on which side of which fold.
+
+        Parameters
+        ----------
+        windows : DataFrame
+            The window table.
+
+        Returns
+        -------
+        DataFrame
+            One row a window and fold: ``window``; ``subject``, ``recording`` and
+            ``onset`` as far as `windows` has them; ``fold`` and ``set``.
+        """
         parts = [
             pd.DataFrame({"window": rows, "fold": fold.index, "set": name})
             for fold in self.folds
             for name, rows in (("train", fold.train), ("test", fold.test))
         ]
         table = pd.concat(parts, ignore_index=True)
-        return table.sort_values(["fold", "window"], ignore_index=True)
+        table = table.sort_values(["fold", "window"], ignore_index=True)
+        for place, name in enumerate(_identity(windows), start=1):
+            named = windows[name].to_numpy()[table["window"]]
+            table.insert(place, name, named)
+        return table
 
     @classmethod
     def from_table(
@@ -101,6 +136,9 @@ class Splits:
             Columns ``window``, ``fold`` and ``set`` (``train`` or ``test``). A window
             may be left out of a fold. Instead of ``window`` it may have ``recording``
             or ``subject``, for all windows of one; without ``fold`` it is one fold.
+            Where it has ``window`` as well as these or ``onset``, windows are those
+            they describe: of the same number, or found by recording and onset where
+            numbers have shifted.
         windows : DataFrame
             The window table.
         scheme : str
@@ -111,8 +149,9 @@ class Splits:
         Raises
         ------
         InputError
-            For missing columns, windows that do not exist, a window named twice in a
-            fold, or a fold without a training or test window.
+            For missing columns, windows that do not exist or are others than the
+            table describes, a window named twice in a fold, or a fold without a
+            training or test window.
         """
         table = _by_window(table, windows)
         _check_split_table(table, len(windows))
@@ -135,9 +174,9 @@ class Splits:
         scheme = scheme or f"Fixed split with {len(folds)} folds."
         return cls(tuple(folds), unit, scheme, seed)
 
-    def write(self, path: str | Path) -> None:
+    def write(self, path: str | Path, windows: pd.DataFrame) -> None:
         """Write `to_table` as TSV."""
-        write_tsv(path, self.to_table())
+        write_tsv(path, self.to_table(windows))
 
     @classmethod
     def read(
@@ -158,12 +197,10 @@ def _by_window(table: pd.DataFrame, windows: pd.DataFrame) -> pd.DataFrame:
     table = table if "fold" in table else table.assign(fold=0)
     key = next((name for name in _KEYS if name in table), "window")
     if key == "window":
-        return table
+        return _renumbered(table, windows)
     # BIDS tables say sub-01 where the entity is 01.
     plain = {
-        side: frame[key]
-        .astype(str)
-        .str.removeprefix("sub-" if key == "subject" else "")
+        side: _plain(frame, key)
         for side, frame in (("split", table), ("windows", windows))
     }
     strange = sorted(set(plain["split"]) - set(plain["windows"]))
@@ -176,6 +213,46 @@ def _by_window(table: pd.DataFrame, windows: pd.DataFrame) -> pd.DataFrame:
     numbered = pd.DataFrame({"window": np.arange(len(windows)), key: plain["windows"]})
     named = table[["fold", "set"]].assign(**{key: plain["split"]})
     return numbered.merge(named, on=key).drop(columns=key)
+
+
+def _identity(table: pd.DataFrame) -> list[str]:
+    return [name for name in _IDENTITY if name in table]
+
+
+def _plain(table: pd.DataFrame, name: str) -> pd.Series:
+    """Return what is compared of a column: names as text, times in milliseconds."""
+    if name == "onset":
+        return (1000 * pd.to_numeric(table[name], errors="coerce")).round()
+    named = table[name].astype(str)
+    return named.str.removeprefix("sub-") if name == "subject" else named
+
+
+def _renumbered(table: pd.DataFrame, windows: pd.DataFrame) -> pd.DataFrame:
+    """Give windows the numbers of `windows`, going by what the split says of them."""
+    names = [name for name in _identity(table) if name in windows]
+    if "window" not in table or not names:
+        return table
+    wanted = pd.DataFrame({name: _plain(table, name) for name in names})
+    there = pd.DataFrame({name: _plain(windows, name) for name in names})
+    numbers = pd.to_numeric(table["window"], errors="coerce")
+    numbered = there.reindex(numbers).set_axis(wanted.index)
+    lost = ~wanted.eq(numbered).all(axis=1)
+    keys = pd.MultiIndex.from_frame(there)
+    # Further windows of an event begin later, which a split does not say.
+    if lost.any() and {"recording", "onset"} <= set(names) and keys.is_unique:
+        found = keys.get_indexer(pd.MultiIndex.from_frame(wanted))
+        table = table.assign(window=found)
+        lost = pd.Series(found < 0, index=table.index)
+    if lost.any():
+        first = ", ".join(f"{name} {table[lost].iloc[0][name]}" for name in names)
+        raise InputError(
+            "the split was made for other windows",
+            wanted=f"windows that agree in {', '.join(names)}",
+            received=f"{int(lost.sum())} rows without one, the first: {first}",
+            fix="use the settings of the run that wrote the split (--config), or "
+            "another split",
+        )
+    return table
 
 
 def _check_split_table(table: pd.DataFrame, n_windows: int) -> None:

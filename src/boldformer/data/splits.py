@@ -8,16 +8,52 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import GroupKFold, LeaveOneGroupOut, StratifiedGroupKFold
 
+from boldformer.config import EvaluationConfig
 from boldformer.data.groups import held_out_groups, resampling_groups, split_groups
 from boldformer.data.split_tables import Fold, Splits
 from boldformer.errors import InputError
 
-__all__ = ["LEAVE_ONE_OUT", "Fold", "Splits", "inner_folds", "make_folds"]
+__all__ = ["LEAVE_ONE_OUT", "Fold", "Splits"]
+__all__ += ["configured_splits", "inner_folds", "make_folds"]
 __all__ += ["held_out_groups", "resampling_groups", "split_groups"]
 
 LEAVE_ONE_OUT_UP_TO = 6
 DEFAULT_FOLDS = 5
 LEAVE_ONE_OUT = -1
+
+
+def configured_splits(table: pd.DataFrame, evaluation: EvaluationConfig) -> Splits:
+    """Make the folds that settings ask for, or read them.
+
+    Parameters
+    ----------
+    table : DataFrame, index 0 … n-1
+        Windows; see `make_folds`.
+    evaluation : EvaluationConfig
+        ``split``, a file, or else ``unit``, ``folds`` and ``repeats``; ``seed``.
+
+    Raises
+    ------
+    InputError
+        For a split that cannot be made or read, or a file beside other wishes.
+    """
+    if not evaluation.split:
+        return make_folds(
+            table,
+            unit=evaluation.unit,
+            folds=evaluation.folds,
+            repeats=evaluation.repeats,
+            seed=evaluation.seed,
+        )
+    names, default = ("unit", "folds", "repeats"), EvaluationConfig()
+    unheard = [n for n in names if getattr(evaluation, n) != getattr(default, n)]
+    if unheard:
+        raise InputError(
+            "a split file leaves nothing to divide",
+            wanted=f"a split file, or {', '.join(names)}",
+            received=f"{evaluation.split} and {', '.join(unheard)}",
+        )
+    return Splits.read(evaluation.split, table, seed=evaluation.seed)
 
 
 def make_folds(

@@ -91,14 +91,16 @@ def _split_in(table: pd.DataFrame) -> pd.DataFrame | None:
         return table[["window", "set", *(["fold"] if "fold" in table else [])]]
     if "fold" not in table:
         return None
+    # A window that several repeats test has a row, and a fold, in each of them.
+    windows = table["window"].drop_duplicates()
     parts = [
         pd.DataFrame(
             {
-                "window": table["window"],
+                "window": windows,
                 "fold": fold,
-                "set": np.where(table["fold"] == fold, "test", "train"),
+                "set": np.where(windows.isin(tested["window"]), "test", "train"),
             }
         )
-        for fold in table["fold"].unique()
+        for fold, tested in table.groupby("fold", sort=False)
     ]
     return pd.concat(parts, ignore_index=True)

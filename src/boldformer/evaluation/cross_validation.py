@@ -7,7 +7,7 @@ import json
 import shutil
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ import pandas as pd
 from boldformer.config import ModelConfig, TrainingConfig, to_dict
 from boldformer.data.atomic import atomic_path, write_json, write_tsv
 from boldformer.data.groups import held_out_groups
+from boldformer.data.protocol import Protocol
 from boldformer.data.splits import Fold, Splits
 from boldformer.data.windows import WindowSet
 from boldformer.errors import InputError
@@ -53,9 +54,12 @@ class Plan:
     def estimate(
         self, rows: np.ndarray, checkpoints: Path, *, progress: bool = True
     ) -> tuple[DecoderModel, FitResult]:
-        """Fit a model to some windows (see `boldformer.training.estimate`)."""
+        """Fit a model to some windows (see `boldformer.training.estimate`).
+
+        What the result says was fitted to which windows names rows of all windows.
+        """
         windows = self.windows[rows]
-        return estimate(
+        fitted, result = estimate(
             self.model,
             self.training,
             windows,
@@ -66,6 +70,8 @@ class Plan:
             checkpoint_dir=checkpoints,
             progress=progress,
         )
+        uses = (replace(use, rows=np.asarray(rows)[use.rows]) for use in result.uses)
+        return fitted, replace(result, uses=tuple(uses))
 
     def probabilities(self, model: DecoderModel, rows: np.ndarray) -> np.ndarray:
         """Probabilities that a fitted model gives some windows, (n, n_outputs)."""
@@ -122,6 +128,8 @@ class FoldOutcome:
         One row an epoch.
     model : DecoderModel
         The fitted model.
+    protocol : Protocol
+        What was fitted to which of all windows.
     """
 
     fold: Fold
@@ -129,6 +137,7 @@ class FoldOutcome:
     probabilities: np.ndarray
     history: pd.DataFrame
     model: DecoderModel
+    protocol: Protocol
 
 
 def cross_validate(
@@ -177,6 +186,13 @@ def _fit(plan: Plan, fold: Fold, checkpoints: Path, *, progress: bool) -> FoldOu
     fitted, result = plan.estimate(fold.train, checkpoints, progress=progress)
     tested = plan.probabilities(fitted, fold.test)
     trained = plan.probabilities(fitted, fold.train)
+    protocol, temperature = Protocol(), None
+    protocol.extend(result.uses, fold=fold.index)
+    held = np.isin(fold.train, result.held_out)
+    if held.any():
+        rows = fold.train[held]
+        temperature = _temperature(trained[held], plan.targets[rows])
+        protocol.record("temperature", rows, fold=fold.index)
     record = FoldRecord(
         fold=fold.index,
         accuracy=_accuracy(tested, plan.targets[fold.test]),
@@ -185,40 +201,23 @@ def _fit(plan: Plan, fold: Fold, checkpoints: Path, *, progress: bool) -> FoldOu
         best_epoch=result.best_epoch,
         early_stopping=result.early_stopping,
         seconds=time.perf_counter() - started,
-        temperature=_temperature(plan, fold, trained, stopped=result.early_stopping),
+        temperature=temperature,
         model_hash=weights_hash(fitted),
     )
-    return FoldOutcome(fold, record, tested, result.history, fitted)
+    return FoldOutcome(fold, record, tested, result.history, fitted, protocol)
 
 
 def _accuracy(given: np.ndarray, targets: np.ndarray) -> float:
     return float((given.argmax(axis=1) == targets).mean())
 
 
-def _temperature(
-    plan: Plan, fold: Fold, trained: np.ndarray, *, stopped: bool
-) -> float | None:
-    """Temperature fitted to the training groups that early stopping held out."""
-    if not stopped:
-        return None
-    targets, training = plan.targets[fold.train], plan.training
-    held = held_out_groups(
-        plan.windows[fold.train].groups,
-        training.validation_fraction,
-        training.seed,
-        labels=targets,
-        fewest=training.early_stopping_groups,
-    )
-    return (
-        None
-        if held is None
-        else fit_temperature(log_probabilities(trained[held]), targets[held])
-    )
+def _temperature(given: np.ndarray, targets: np.ndarray) -> float:
+    return fit_temperature(log_probabilities(given), targets)
 
 
 def held_out_temperature(
     plan: Plan, fold: Fold, folder: Path, *, progress: bool = True
-) -> float | None:
+) -> tuple[float, Protocol] | None:
     """Fit a temperature for a fold whose training held no group out.
 
     The model is trained once more without some of the fold's training groups, and the
@@ -237,8 +236,11 @@ def held_out_temperature(
 
     Returns
     -------
-    float or None
-        None where no group can be held out without losing a class.
+    temperature : float
+    protocol : Protocol
+        What it and the model behind it were fitted to.
+
+    None is returned where no group can be held out without losing a class.
     """
     training = plan.training
     held = held_out_groups(
@@ -252,8 +254,12 @@ def held_out_temperature(
         return None
     inner = Fold(fold.index, fold.train[~held], fold.train[held])
     place = folder / f"fold-{fold.index}"
-    found = fit_fold(plan, inner, place, progress=progress).probabilities
-    return fit_temperature(log_probabilities(found), plan.targets[inner.test])
+    found = fit_fold(plan, inner, place, progress=progress)
+    protocol = Protocol()
+    protocol.extend(found.protocol, prefix="calibration: ")
+    protocol.record("calibration: temperature", inner.test, fold=fold.index)
+    temperature = _temperature(found.probabilities, plan.targets[inner.test])
+    return temperature, protocol
 
 
 def _key(plan: Plan, fold: Fold) -> str:
@@ -276,6 +282,7 @@ def _save(place: Path, outcome: FoldOutcome, name: str, key: str) -> None:
         temporary.mkdir()
         save_model(outcome.model, name, temporary)
         write_tsv(temporary / "history.tsv", outcome.history)
+        outcome.protocol.write(temporary / "protocol.tsv")
         np.save(
             temporary / "probabilities.npy", outcome.probabilities, allow_pickle=False
         )
@@ -295,6 +302,7 @@ def _load(place: Path, fold: Fold, key: str) -> FoldOutcome | None:
             np.load(place / "probabilities.npy", allow_pickle=False),
             pd.read_csv(place / "history.tsv", sep="\t"),
             load_model(place),
+            Protocol.read(place / "protocol.tsv"),
         )
     except (OSError, ValueError, KeyError, TypeError, InputError):
         return None

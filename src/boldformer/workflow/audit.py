@@ -18,7 +18,7 @@ from boldformer.data.findings import AuditCheck
 from boldformer.data.fingerprints import find_copies
 from boldformer.data.recording import Dataset
 from boldformer.data.sources import open_source
-from boldformer.data.splits import Splits, make_folds
+from boldformer.data.splits import Splits, configured_splits
 from boldformer.data.store import PreparedRun
 from boldformer.data.window_tables import read_windows
 from boldformer.workflow.cohort import read_cohort
@@ -166,9 +166,7 @@ def _splits(
 ) -> Splits:
     if split is not None:
         return Splits.read(split, table)
-    return make_folds(
-        table, unit=evaluation.unit, folds=evaluation.folds, seed=evaluation.seed
-    )
+    return configured_splits(table, evaluation)
 
 
 def _prepared(dataset: Dataset, store: Path) -> dict[str, PreparedRun]:

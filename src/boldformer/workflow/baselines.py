@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Sequence
 
 import numpy as np
+from sklearn.base import BaseEstimator
 
-from boldformer.data.splits import Splits, split_groups
+from boldformer.data.protocol import Protocol
+from boldformer.data.splits import Fold, Splits, split_groups
 from boldformer.data.windows import WindowSet
 from boldformer.evaluation.baselines import BASELINES, OutOfFold, out_of_fold
 from boldformer.evaluation.parcels import parcel_means, parcellate
+from boldformer.training.linear import LinearDecoder
 from boldformer.workflow.cohort import Cohort
 
 logger = logging.getLogger(__name__)
@@ -27,7 +31,7 @@ REPORTED_BASELINES = (
 
 
 def judge_baselines(
-    cohort: Cohort, splits: Splits, means: np.ndarray
+    cohort: Cohort, splits: Splits, means: np.ndarray, protocol: Protocol
 ) -> dict[str, OutOfFold]:
     """Judge the humble decoders on the folds of the decoder.
 
@@ -39,11 +43,14 @@ def judge_baselines(
         Folds over its windows.
     means : ndarray, shape (n_windows, n_voxels)
         Window means of the cohort.
+    protocol : Protocol
+        Takes in what they are fitted to.
 
     Returns
     -------
     dict of str to OutOfFold
-        By name, in the order of `REPORTED_BASELINES`.
+        By name, in the order of `REPORTED_BASELINES`; rows as in
+        `boldformer.workflow.results.Results`.
     """
     windows = cohort.windows
     features = {
@@ -59,17 +66,73 @@ def judge_baselines(
     found = {}
     for name in REPORTED_BASELINES:
         started = time.perf_counter()
-        found[name] = out_of_fold(
+        found[name] = in_every_repeat(
             BASELINES[name].make(),
             features[BASELINES[name].features](),
             cohort.targets,
-            splits,
+            splits.parts,
             groups,
             len(cohort.labels),
         )
+        declare(protocol, name, splits.folds)
         seconds = time.perf_counter() - started
         logger.info("Baseline %s: %.1f s", name.replace("_", " "), seconds)
     return found
+
+
+def in_every_repeat(
+    estimator: BaseEstimator,
+    features: np.ndarray,
+    targets: np.ndarray,
+    repeats: Sequence[Splits],
+    groups: np.ndarray,
+    n_classes: int,
+) -> OutOfFold:
+    """Judge a classifier in every repeat of a split, one after the other.
+
+    Parameters
+    ----------
+    estimator, features, targets, groups, n_classes
+        As for `boldformer.evaluation.baselines.out_of_fold`.
+    repeats : sequence of Splits
+        `boldformer.data.splits.Splits.parts`.
+
+    Returns
+    -------
+    OutOfFold
+        Probabilities of shape (n_repeats * n_windows, n_classes).
+    """
+    found = [
+        out_of_fold(estimator, features, targets, part, groups, n_classes)
+        for part in repeats
+    ]
+    parts = [p.untempered for p in found if p.untempered is not None]
+    return OutOfFold(
+        np.concatenate([part.probabilities for part in found]),
+        tuple(a for part in found for a in part.training_accuracy),
+        tuple(t for part in found for t in part.temperatures),
+        untempered=np.concatenate(parts) if len(parts) == len(found) else None,
+    )
+
+
+def declare(
+    protocol: Protocol, name: str, folds: Sequence[Fold], prefix: str = ""
+) -> None:
+    """Record what `out_of_fold` fits a baseline to: the training side of each fold.
+
+    Inner folds, where a baseline has any, choose its penalty, number of voxels and
+    temperature among the same windows.
+    """
+    tuned = isinstance(BASELINES[name].make(), LinearDecoder)
+    for fold in folds:
+        protocol.record(f"{prefix}{name}", fold.train, fold=fold.index)
+        if tuned:
+            protocol.record(
+                f"{prefix}{name}: inner folds",
+                fold.train,
+                fold=fold.index,
+                purpose="select",
+            )
 
 
 def run_means(windows: WindowSet) -> np.ndarray:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +12,21 @@ import numpy as np
 import pandas as pd
 
 from boldformer.config import RunConfig
-from boldformer.data.recording import Dataset
+from boldformer.data.protocol import Protocol
 from boldformer.data.splits import Fold, Splits, split_groups
 from boldformer.errors import BoldFormerError
-from boldformer.evaluation.baselines import BASELINES, OutOfFold, out_of_fold
+from boldformer.evaluation.baselines import BASELINES
 from boldformer.evaluation.cross_validation import Plan, cross_validate
 from boldformer.evaluation.intervals import GroupBootstrap
 from boldformer.evaluation.predictions import as_written
 from boldformer.preprocessing.pipeline import Pipeline
-from boldformer.workflow.cohort import Cohort, read_cohort
+from boldformer.workflow.baselines import declare, in_every_repeat
+from boldformer.workflow.cohort import Cohort
 
 logger = logging.getLogger(__name__)
+
+# Prepares the dataset as settings say, into a store.
+Read = Callable[[RunConfig, Path], Cohort]
 
 MODES = ("transductive", "causal")
 METRICS = ("accuracy", "balanced_accuracy")
@@ -44,28 +49,29 @@ class OtherColumn:
         Which form this is.
     pipeline_hash : str
         Of its pipeline; empty where it could not be prepared.
-    probabilities : dict of str to ndarray, shape (n_windows, n_classes)
+    probabilities : dict of str to ndarray, shape (n_rows, n_classes)
         By decoder, in the rows of the first column; NaN for windows it lacks.
     reasons : dict of str to str
         Why a decoder is missing.
+    protocol : Protocol
+        What was fitted to which windows of the first column.
     """
 
     mode: str
     pipeline_hash: str
     probabilities: dict[str, np.ndarray]
     reasons: dict[str, str]
+    protocol: Protocol = field(default_factory=Protocol)
 
 
 def other_column(
-    dataset: Dataset,
+    read: Read,
     cohort: Cohort,
     splits: Splits,
     settings: RunConfig,
     out: Path,
     *,
-    n_jobs: int,
     progress: bool,
-    scheduler: str = "",
 ) -> OtherColumn:
     """Prepare the dataset the other way, and judge on the same folds.
 
@@ -73,8 +79,8 @@ def other_column(
 
     Parameters
     ----------
-    dataset : Dataset
-        What was read.
+    read : callable
+        Prepares the dataset as settings say.
     cohort : Cohort
         Its windows in the first column.
     splits : Splits
@@ -83,11 +89,12 @@ def other_column(
         Of the run.
     out : Path
         Output folder.
-    n_jobs, progress, scheduler
-        As for `boldformer.workflow.cohort.read_cohort`.
+    progress : bool
+        Show progress bars.
     """
     mode = MODES[1 - MODES.index(mode_of(cohort))]
-    names = ("linear_svm", settings.model.name)
+    decoder = settings.model.name
+    names = ("linear_svm", decoder)
     if (mode == "causal") == settings.preprocessing.causal:
         reason = "not run: the steps of the pipeline are written out in one form only"
         return OtherColumn(mode, "", {}, dict.fromkeys(names, reason))
@@ -97,27 +104,22 @@ def other_column(
         window=cohort.window,
     )
     try:
-        twin = read_cohort(
-            dataset,
-            other,
-            out / "work" / f"store_{mode}",
-            n_jobs=n_jobs,
-            scheduler=scheduler,
-            progress=progress,
-        )
+        twin = read(other, out / "work" / f"store_{mode}")
         if mode_of(twin) != mode:
             raise BoldFormerError("frames in no order have no past")
         matched = _Matched.of(cohort, twin, splits)
-        found = {"linear_svm": matched.linear()}
+        found = OtherColumn(mode, twin.windows.pipeline_hash, {}, {decoder: NOT_ASKED})
+        found.probabilities["linear_svm"] = matched.linear(found.protocol)
     except BoldFormerError as error:
         logger.warning("no %s column: %s", mode, error)
         return OtherColumn(mode, "", {}, dict.fromkeys(names, f"not run: {error}"))
-    reasons = {settings.model.name: NOT_ASKED}
     if settings.evaluation.causal_decoder:
         folder = out / "work" / "folds" / mode
-        reasons = {}
-        found[settings.model.name] = matched.decoder(other, folder, progress=progress)
-    return OtherColumn(mode, twin.windows.pipeline_hash, found, reasons)
+        found.probabilities[decoder] = matched.decoder(
+            other, folder, found.protocol, progress=progress
+        )
+        del found.reasons[decoder]
+    return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,7 +130,7 @@ class _Matched:
     twin: Cohort
     rows: np.ndarray
     twin_rows: np.ndarray
-    splits: Splits
+    repeats: tuple[Splits, ...]
 
     @classmethod
     def of(cls, cohort: Cohort, twin: Cohort, splits: Splits) -> _Matched:
@@ -143,44 +145,59 @@ class _Matched:
         rows = np.flatnonzero(np.isfinite(at))
         place = np.full(len(at), -1)
         place[rows] = np.arange(len(rows))
-        folds = []
-        for fold in splits.folds:
-            train, test = (place[side] for side in (fold.train, fold.test))
-            folds.append(Fold(fold.index, train[train >= 0], test[test >= 0]))
-        kept = replace(splits, folds=tuple(folds))
-        return cls(cohort, twin, rows, at[rows].astype(int), kept)
+        repeats = tuple(_kept(part, place) for part in splits.parts)
+        return cls(cohort, twin, rows, at[rows].astype(int), repeats)
 
     @property
     def targets(self) -> np.ndarray:
         return self.cohort.targets[self.rows]
 
-    def linear(self) -> np.ndarray:
+    def linear(self, protocol: Protocol) -> np.ndarray:
         windows = self.twin.windows[self.twin_rows]
-        found: OutOfFold = out_of_fold(
+        found = in_every_repeat(
             BASELINES["linear_svm"].make(),
             windows.means(),
             self.targets,
-            self.splits,
-            split_groups(windows.table, self.splits.unit),
+            self.repeats,
+            split_groups(windows.table, self.repeats[0].unit),
             len(self.cohort.labels),
         )
+        ours = Protocol()
+        for part in self.repeats:
+            declare(ours, "linear_svm", part.folds)
+        protocol.extend(ours, rows=self.rows, prefix="other column, ")
         return self._spread(found.probabilities)
 
     def decoder(
-        self, settings: RunConfig, folder: Path, *, progress: bool
+        self, settings: RunConfig, folder: Path, protocol: Protocol, *, progress: bool
     ) -> np.ndarray:
         n_classes = len(self.cohort.labels)
         windows = self.twin.windows[self.twin_rows]
         plan = Plan(windows, self.targets, n_classes, settings.model, settings.training)
-        found = np.full((len(windows), n_classes), np.nan)
-        for outcome in cross_validate(plan, self.splits, folder, progress=progress):
-            found[outcome.fold.test] = outcome.probabilities
-        return self._spread(as_written(found))
+        found = np.full((len(self.repeats), len(windows), n_classes), np.nan)
+        for given, part in zip(found, self.repeats, strict=True):
+            for outcome in cross_validate(plan, part, folder, progress=progress):
+                given[outcome.fold.test] = outcome.probabilities
+                protocol.extend(
+                    outcome.protocol, rows=self.rows, prefix="other column, "
+                )
+        return self._spread(as_written(found.reshape(-1, n_classes)))
 
     def _spread(self, found: np.ndarray) -> np.ndarray:
-        spread = np.full((len(self.cohort.windows), found.shape[1]), np.nan)
-        spread[self.rows] = found
-        return spread
+        """Put predictions into the rows of the first column, repeat by repeat."""
+        n_repeats, n_classes = len(self.repeats), found.shape[1]
+        spread = np.full((n_repeats, len(self.cohort.windows), n_classes), np.nan)
+        spread[:, self.rows] = found.reshape(n_repeats, -1, n_classes)
+        return spread.reshape(-1, n_classes)
+
+
+def _kept(part: Splits, place: np.ndarray) -> Splits:
+    """Folds of the windows that are left; `place` is their new row, -1 without."""
+    folds = []
+    for fold in part.folds:
+        train, test = (place[side] for side in (fold.train, fold.test))
+        folds.append(Fold(fold.index, train[train >= 0], test[test >= 0]))
+    return replace(part, folds=tuple(folds))
 
 
 def columns_table(

@@ -16,6 +16,7 @@ from boldformer.evaluation.baselines import OutOfFold
 from boldformer.evaluation.calibration import abstention, calibration_report
 from boldformer.evaluation.classes import class_scores, multilabel_scores
 from boldformer.evaluation.learning_curve import CurvePoint
+from boldformer.evaluation.metrics import classification_scores
 from boldformer.evaluation.predictions import weights_hash
 from boldformer.evaluation.summary import summarise
 from boldformer.models import DecoderModel
@@ -88,7 +89,7 @@ def assemble(evidence: Evidence, *, total_seconds: float) -> dict[str, Any]:
         Time so far.
     """
     summary = _summary(evidence)
-    decoders = evidence.decoders()
+    decoders, targets = evidence.decoders(), evidence.results.targets
     return {
         "schema_version": SCHEMA_VERSION,
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -105,9 +106,9 @@ def assemble(evidence: Evidence, *, total_seconds: float) -> dict[str, Any]:
         },
         **summary,
         **_details(evidence, decoders[evidence.decoder]),
+        "repeats": _repeats(evidence),
         "calibration": {
-            name: _calibration(evidence.cohort.targets, found)
-            for name, found in decoders.items()
+            name: _calibration(targets, found) for name, found in decoders.items()
         },
         "permutation": [null.to_dict() for null in evidence.nulls],
         "learning_curve": _curves(evidence),
@@ -124,13 +125,13 @@ def assemble(evidence: Evidence, *, total_seconds: float) -> dict[str, Any]:
 
 
 def _summary(evidence: Evidence) -> dict[str, Any]:
-    unit, groups = resampling_groups(evidence.cohort.windows.table)
+    unit, _ = resampling_groups(evidence.cohort.windows.table)
     decoders = evidence.decoders()
     return summarise(
-        evidence.cohort.targets,
+        evidence.results.targets,
         {name: found.probabilities for name, found in decoders.items()},
         {name: found.training_accuracy for name, found in decoders.items()},
-        groups,
+        evidence.results.groups,
         evidence.cohort.labels,
         evidence.settings.evaluation,
         decoder=evidence.decoder,
@@ -180,6 +181,7 @@ def _protocol(evidence: Evidence, interval: dict[str, Any]) -> dict[str, Any]:
         "unit": splits.unit,
         "scheme": splits.scheme,
         "n_folds": len(splits.folds),
+        "n_repeats": splits.repeats,
         "seed": splits.seed,
         "leaky": evidence.audit.verdict == "leak",
         "split_hash": splits.hash,
@@ -190,13 +192,54 @@ def _protocol(evidence: Evidence, interval: dict[str, Any]) -> dict[str, Any]:
 def _details(evidence: Evidence, ours: OutOfFold) -> dict[str, Any]:
     """Scores of the decoder class by class, label by label, and with abstention."""
     labels = evidence.cohort.labels
-    tested = np.isfinite(ours.probabilities).all(axis=1)
-    y, given = evidence.cohort.targets[tested], ours.probabilities[tested]
+    tested = evidence.results.tested
+    y, given = evidence.results.targets[tested], ours.probabilities[tested]
     return {
         "per_class": class_scores(y, given, labels),
         "multilabel": multilabel_scores(y, given, labels),
         "abstention": abstention(y, given),
     }
+
+
+def _repeats(evidence: Evidence) -> list[dict[str, Any]]:
+    results = evidence.results
+    n_windows = len(evidence.cohort.windows)
+    return repeat_scores(
+        results.targets[results.tested],
+        {n: d.probabilities[results.tested] for n, d in evidence.decoders().items()},
+        np.arange(len(results.tested))[results.tested] // n_windows,
+    )
+
+
+def repeat_scores(
+    targets: np.ndarray, probabilities: dict[str, np.ndarray], repeat: np.ndarray
+) -> list[dict[str, Any]]:
+    """Score every repeat of a split on its own.
+
+    Parameters
+    ----------
+    targets : ndarray of int, shape (n_rows,)
+        Class of each prediction.
+    probabilities : dict of str to ndarray, shape (n_rows, n_classes)
+        By decoder.
+    repeat : ndarray of int, shape (n_rows,)
+        Which repeat it is from.
+
+    Returns
+    -------
+    list of dict
+        ``repeat``, ``n_windows`` and, by decoder, ``balanced_accuracy``.
+    """
+    found = []
+    for number in np.unique(repeat):
+        rows = repeat == number
+        scores = {
+            name: classification_scores(targets[rows], given[rows])["balanced_accuracy"]
+            for name, given in probabilities.items()
+        }
+        counts = {"repeat": int(number), "n_windows": int(rows.sum())}
+        found.append(counts | {"balanced_accuracy": scores})
+    return found
 
 
 def _calibration(targets: np.ndarray, found: OutOfFold) -> dict[str, Any]:
@@ -231,15 +274,15 @@ def _curves(evidence: Evidence) -> dict[str, Any]:
 
 
 def _columns(evidence: Evidence) -> dict[str, Any]:
-    decoders = evidence.decoders()
+    decoders, results = evidence.decoders(), evidence.results
     return columns_table(
         {
             name: decoders[name].probabilities
             for name in (evidence.decoder, "linear_svm")
         },
         evidence.other,
-        evidence.cohort.targets,
-        bootstrap_of(evidence.cohort, evidence.settings.evaluation),
+        results.targets,
+        bootstrap_of(results.groups, results.tested, evidence.settings.evaluation),
         mode_of(evidence.cohort),
         evidence.cohort.windows.pipeline_hash,
     )

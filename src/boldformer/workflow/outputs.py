@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -16,7 +17,10 @@ from boldformer.data.atomic import atomic_path, write_json, write_text, write_ts
 from boldformer.data.groups import resampling_groups
 from boldformer.data.windows import WindowSet
 from boldformer.errors import OutputExistsError
+from boldformer.evaluation.learning_curve import curve_table
 from boldformer.interpretation.maps import DESCRIPTIONS, to_image
+from boldformer.workflow.metrics import Evidence
+from boldformer.workflow.robustness import null_table
 
 RUN_FILE = "run.toml"
 # All that a run writes; with --overwrite this goes, and nothing else.
@@ -27,6 +31,7 @@ WRITTEN = (
     "metrics.json",
     "predictions.tsv",
     "splits.tsv",
+    "protocol.tsv",
     "history.tsv",
     "set_aside.tsv",
     "permutations.tsv",
@@ -106,29 +111,77 @@ def describe(out: Path, source: Path, name: str) -> None:
     write_text(out / ".bidsignore", "".join(f"{name}\n" for name in ignored))
 
 
+def write_results(out: Path, evidence: Evidence, metrics: dict[str, Any]) -> None:
+    """Write what a run found, its numbers last.
+
+    Parameters
+    ----------
+    out : Path
+        Output folder.
+    evidence : Evidence
+        What the run found.
+    metrics : dict
+        The content of ``metrics.json``.
+    """
+    cohort, results, other = evidence.cohort, evidence.results, evidence.other
+    describe(out, cohort.dataset.path, cohort.dataset.name)
+    write_tsv(out / "predictions.tsv", _predictions(evidence, results.probabilities))
+    by_baseline = {name: b.probabilities for name, b in evidence.baselines.items()}
+    _write_predictions(out / "baselines", evidence, by_baseline)
+    by_column = {f"{name}_{other.mode}": p for name, p in other.probabilities.items()}
+    _write_predictions(out / "columns", evidence, by_column)
+    write_tsv(out / "history.tsv", results.history)
+    set_aside = pd.DataFrame(cohort.set_aside, columns=["what", "reason"])
+    write_tsv(out / "set_aside.tsv", set_aside)
+    write_tsv(out / "permutations.tsv", null_table(evidence.nulls))
+    write_tsv(out / "learning_curve.tsv", curve_table(evidence.curves))
+    write_maps(out, cohort.windows, cohort.labels, results.maps)
+    write_json(out / "metrics.json", metrics)
+
+
+def _write_predictions(
+    place: Path, evidence: Evidence, probabilities: dict[str, np.ndarray]
+) -> None:
+    with atomic_path(place) as folder:
+        folder.mkdir()
+        for name, given in probabilities.items():
+            table = _predictions(evidence, given)
+            write_tsv(folder / f"{name}_predictions.tsv", table)
+
+
+def _predictions(evidence: Evidence, probabilities: np.ndarray) -> pd.DataFrame:
+    cohort = evidence.cohort
+    return predictions_table(
+        cohort.windows, probabilities, evidence.results.fold_of, cohort.labels
+    )
+
+
 def predictions_table(
     windows: WindowSet,
     probabilities: np.ndarray,
     fold_of: np.ndarray,
     labels: list[str],
 ) -> pd.DataFrame:
-    """One row a tested window with its prediction (see docs/outputs.md).
+    """One row a tested window and repeat with its prediction (see docs/outputs.md).
 
     Parameters
     ----------
     windows : WindowSet
-    probabilities : ndarray, shape (n_windows, n_classes)
-        As `boldformer.evaluation.predictions.as_written` rounds them.
-    fold_of : ndarray of int, shape (n_windows,)
+    probabilities : ndarray, shape (n_repeats * n_windows, n_classes)
+        As `boldformer.evaluation.predictions.as_written` rounds them; one repeat after
+        the other.
+    fold_of : ndarray of int, shape (n_repeats * n_windows,)
         The fold that tested each window.
     labels : list of str
         Class names.
     """
-    names = ["window", "subject", "session", "task", "run", "onset", "label"]
-    table = windows.table[names].copy()
+    names = ["window", "subject", "session", "task", "run", "recording", "onset"]
+    n_repeats = len(probabilities) // len(windows)
+    table = pd.concat([windows.table[[*names, "label"]]] * n_repeats)
     table["predicted"] = np.array(labels)[np.nan_to_num(probabilities).argmax(axis=1)]
     table["fold"] = fold_of
-    table["group"] = resampling_groups(windows.table)[1]
+    table["repeat"] = np.repeat(np.arange(n_repeats), len(windows))
+    table["group"] = np.tile(resampling_groups(windows.table)[1], n_repeats)
     for column, label in enumerate(labels):
         table[f"probability_{label}"] = probabilities[:, column]
     tested = np.isfinite(probabilities).all(axis=1)

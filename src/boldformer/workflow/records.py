@@ -16,6 +16,7 @@ RECORDED = (
     "run.toml",
     "metrics.json",
     "splits.tsv",
+    "protocol.tsv",
     "predictions.tsv",
     "history.tsv",
     "set_aside.tsv",

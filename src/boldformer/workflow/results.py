@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from boldformer.data.groups import resampling_groups
+from boldformer.data.protocol import Protocol
 from boldformer.data.splits import Splits
 from boldformer.data.windows import WindowSet
 from boldformer.evaluation.baselines import OutOfFold
@@ -21,19 +23,38 @@ from boldformer.workflow.cohort import Cohort
 class Results:
     """Out-of-fold predictions, histories and maps of the decoder.
 
+    Where a split is repeated there is a row for every window in every repeat, one
+    repeat after the other, so that no prediction replaces another.
+
     Parameters
     ----------
     cohort : Cohort
         What is decoded.
     splits : Splits
         Folds.
+
+    Attributes
+    ----------
+    probabilities : ndarray, shape (n_repeats * n_windows, n_classes)
+        NaN for a window that a repeat does not test.
+    fold_of : ndarray of int, shape (n_repeats * n_windows,)
+        The fold that tested it; -1 where none did.
+    protocol : Protocol
+        What the decoder was fitted to.
     """
 
     def __init__(self, cohort: Cohort, splits: Splits) -> None:
         self.cohort, self.splits = cohort, splits
         n_windows, n_classes = len(cohort.windows), len(cohort.labels)
-        self.probabilities = np.full((n_windows, n_classes), np.nan)
-        self.fold_of = np.full(n_windows, -1)
+        self._first_row = {
+            fold.index: repeat * n_windows
+            for repeat, part in enumerate(splits.parts)
+            for fold in part.folds
+        }
+        n_rows = splits.repeats * n_windows
+        self.probabilities = np.full((n_rows, n_classes), np.nan)
+        self.fold_of = np.full(n_rows, -1)
+        self.protocol = Protocol()
         self.records: list[dict[str, Any]] = []
         self._histories: list[pd.DataFrame] = []
         self._maps: dict[str, list[np.ndarray]] = {}
@@ -52,8 +73,10 @@ class Results:
         fold = outcome.fold
         test = self.cohort.windows[fold.test]
         targets = self.cohort.targets[fold.test]
-        self.probabilities[fold.test] = as_written(outcome.probabilities)
-        self.fold_of[fold.test] = fold.index
+        rows = self._first_row[fold.index] + fold.test
+        self.probabilities[rows] = as_written(outcome.probabilities)
+        self.fold_of[rows] = fold.index
+        self.protocol.extend(outcome.protocol)
         by = "subject" if self.splits.unit == "subject" else "recording"
         self.records.append(
             {
@@ -83,6 +106,22 @@ class Results:
             )
             total[0] += sums
             total[1] += counts
+
+    @property
+    def targets(self) -> np.ndarray:
+        """Class of each row, (n_repeats * n_windows,)."""
+        return np.tile(self.cohort.targets, self.splits.repeats)
+
+    @property
+    def groups(self) -> np.ndarray:
+        """What intervals resample, for each row: all repeats of a subject together."""
+        groups = resampling_groups(self.cohort.windows.table)[1]
+        return np.tile(groups, self.splits.repeats)
+
+    @property
+    def tested(self) -> np.ndarray:
+        """Which rows a fold tested, bool (n_repeats * n_windows,)."""
+        return self.fold_of >= 0
 
     @property
     def history(self) -> pd.DataFrame:

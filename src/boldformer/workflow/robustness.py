@@ -12,7 +12,7 @@ import pandas as pd
 from sklearn.metrics import balanced_accuracy_score
 
 from boldformer.config import EvaluationConfig
-from boldformer.data.groups import resampling_groups, shuffle_within, split_groups
+from boldformer.data.groups import shuffle_within, split_groups
 from boldformer.data.splits import Fold, Splits
 from boldformer.errors import InputError
 from boldformer.evaluation.cross_validation import Plan, cross_validate, fit_fold
@@ -165,11 +165,14 @@ def null_table(nulls: list[Null]) -> pd.DataFrame:
 def linear_curve(
     cohort: Cohort, splits: Splits, gram: np.ndarray, bootstrap: GroupBootstrap
 ) -> list[CurvePoint]:
-    """Learning curve of the linear SVM at a fixed penalty, five draws a size."""
+    """Learning curve of the linear SVM at a fixed penalty, five draws a size.
+
+    Of a repeated split the first repeat is taken, here and in `decoder_curve`.
+    """
     groups = split_groups(cohort.windows.table, splits.unit)
     predict = linear_predict(gram, cohort.targets)
     curve = learning_curve(
-        predict, cohort.targets, splits, groups, bootstrap, seed=splits.seed
+        predict, cohort.targets, splits.parts[0], groups, bootstrap, seed=splits.seed
     )
     return list(curve)
 
@@ -193,7 +196,7 @@ def decoder_curve(
     curve = learning_curve(
         predict,
         plan.targets,
-        splits,
+        splits.parts[0],
         groups,
         bootstrap,
         n_repeats=1,
@@ -202,7 +205,24 @@ def decoder_curve(
     return list(curve)
 
 
-def bootstrap_of(cohort: Cohort, settings: EvaluationConfig) -> GroupBootstrap:
-    """Resamples of the cohort's subjects (or runs), as all its intervals use them."""
-    groups = resampling_groups(cohort.windows.table)[1]
-    return GroupBootstrap(groups, settings.n_resamples, settings.level, settings.seed)
+def bootstrap_of(
+    groups: np.ndarray, tested: np.ndarray, settings: EvaluationConfig
+) -> GroupBootstrap:
+    """Resamples of the subjects (or runs) that are tested, as all intervals use them.
+
+    Parameters
+    ----------
+    groups : ndarray of str, shape (n_rows,)
+        What is resampled.
+    tested : ndarray of bool, shape (n_rows,)
+        Rows that a fold tested; the others are in no resample.
+    settings : EvaluationConfig
+        Resamples, level and seed.
+    """
+    bootstrap = GroupBootstrap(
+        groups[tested], settings.n_resamples, settings.level, settings.seed
+    )
+    weights = np.zeros((settings.n_resamples, len(groups)), np.float32)
+    weights[:, tested] = bootstrap.weights
+    bootstrap.weights = weights
+    return bootstrap

@@ -9,15 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from sklearn.metrics import balanced_accuracy_score
 
 from boldformer.config import DataConfig, RunConfig, TrainingConfig
-from boldformer.data.atomic import atomic_path, write_json, write_tsv
 from boldformer.data.audit import Audit, audit
 from boldformer.data.fingerprints import find_copies
+from boldformer.data.prepare import configured_pipeline
+from boldformer.data.protocol import Protocol
+from boldformer.data.recording import Dataset
+from boldformer.data.sharing import check_protocol
 from boldformer.data.sources import open_source
-from boldformer.data.splits import Fold, Splits, make_folds
+from boldformer.data.splits import Fold, Splits, configured_splits
 from boldformer.decoder import Decoder
 from boldformer.evaluation.cross_validation import (
     FoldOutcome,
@@ -26,7 +28,7 @@ from boldformer.evaluation.cross_validation import (
     fit_fold,
     held_out_temperature,
 )
-from boldformer.evaluation.learning_curve import CurvePoint, curve_table
+from boldformer.evaluation.learning_curve import CurvePoint
 from boldformer.models import get_model
 from boldformer.training.linear import gram_matrix
 from boldformer.visualization import build_report
@@ -34,7 +36,7 @@ from boldformer.workflow import outputs
 from boldformer.workflow.baselines import judge_baselines
 from boldformer.workflow.card import model_card
 from boldformer.workflow.cohort import Cohort, read_cohort
-from boldformer.workflow.columns import other_column
+from boldformer.workflow.columns import Read, other_column
 from boldformer.workflow.metrics import Evidence, assemble
 from boldformer.workflow.records import write_record
 from boldformer.workflow.results import Results
@@ -45,7 +47,6 @@ from boldformer.workflow.robustness import (
     decoder_null,
     linear_curve,
     linear_null,
-    null_table,
 )
 
 logger = logging.getLogger(__name__)
@@ -99,48 +100,25 @@ def run_decoding(
     get_model(settings.model.name)
     outputs.check_free(out, settings, overwrite=overwrite)
     dataset = open_source(settings.data)
-    logger.info("%s: %d recordings", dataset.name, len(dataset))
     outputs.claim(out, settings)
-    cohort = read_cohort(
-        dataset,
-        settings,
-        out / "work" / "store",
-        n_jobs=n_jobs,
-        scheduler=scheduler,
-        progress=progress,
-    )
+
+    def read(settings: RunConfig, store: Path) -> Cohort:
+        _say_what_is_prepared(dataset, settings)
+        return read_cohort(
+            dataset,
+            settings,
+            store,
+            n_jobs=n_jobs,
+            scheduler=scheduler,
+            progress=progress,
+        )
+
+    cohort = read(settings, out / "work" / "store")
     splits, verdict = _split(cohort, settings, out)
-    job = _Job(cohort, splits, settings, out, progress)
-    results = _cross_validate(job)
-    means = cohort.windows.means()
-    baselines = judge_baselines(cohort, splits, means)
-    nulls, curves = _robustness(job, results, gram_matrix(means))
-    logger.info("The other column")
-    other = other_column(
-        dataset,
-        cohort,
-        splits,
-        settings,
-        out,
-        n_jobs=n_jobs,
-        scheduler=scheduler,
-        progress=progress,
-    )
-    final = _final(job)
-    evidence = Evidence(
-        cohort=cohort,
-        splits=splits,
-        audit=verdict,
-        results=results,
-        baselines=baselines,
-        other=other,
-        nulls=nulls,
-        curves=curves,
-        model=final.model,
-        settings=settings,
-    )
+    job = _Job(cohort, splits, verdict, settings, out, progress)
+    evidence, final = _judge(job, read)
     metrics = assemble(evidence, total_seconds=time.perf_counter() - started)
-    _write(out, evidence, metrics)
+    outputs.write_results(out, evidence, metrics)
     _save_decoder(out, cohort, final, settings.training, metrics)
     write_record(out, metrics, cohort.windows)
     logger.info("Report")
@@ -168,16 +146,16 @@ def run_demo(
     )
 
 
+def _say_what_is_prepared(dataset: Dataset, settings: RunConfig) -> None:
+    causal = configured_pipeline(settings.preprocessing).is_causal
+    seen = "past volumes only (causal)" if causal else "whole runs (transductive)"
+    logger.info("Preparing %d recordings of %s: %s", len(dataset), dataset.name, seen)
+
+
 def _split(cohort: Cohort, settings: RunConfig, out: Path) -> tuple[Splits, Audit]:
-    evaluation = settings.evaluation
-    splits = make_folds(
-        cohort.windows.table,
-        unit=evaluation.unit,
-        folds=evaluation.folds,
-        seed=evaluation.seed,
-    )
-    splits.write(out / "splits.tsv")
-    windows = cohort.windows
+    windows, evaluation = cohort.windows, settings.evaluation
+    splits = configured_splits(windows.table, evaluation)
+    splits.write(out / "splits.tsv", windows.table)
     verdict = audit(
         windows.table,
         splits,
@@ -195,6 +173,7 @@ class _Job:
 
     cohort: Cohort
     splits: Splits
+    audit: Audit
     settings: RunConfig
     out: Path
     progress: bool
@@ -216,6 +195,43 @@ class _Job:
         return self.out / "work" / "folds"
 
 
+def _judge(job: _Job, read: Read) -> tuple[Evidence, FoldOutcome]:
+    """Everything there is to say of a decoder, and the one that is shared."""
+    cohort, splits, settings = job.cohort, job.splits, job.settings
+    results, protocol, means = _cross_validate(job), Protocol(), cohort.windows.means()
+    protocol.extend(results.protocol, prefix=f"{settings.model.name}: ")
+    baselines = judge_baselines(cohort, splits, means, protocol)
+    logger.info("The other column: the same folds, prepared the other way")
+    other = other_column(read, cohort, splits, settings, job.out, progress=job.progress)
+    protocol.extend(other.protocol)
+    verdict = _audit_fits(job, protocol)
+    nulls, curves = _robustness(job, results, gram_matrix(means))
+    final = _final(job)
+    evidence = Evidence(
+        cohort=cohort,
+        splits=splits,
+        audit=verdict,
+        results=results,
+        baselines=baselines,
+        other=other,
+        nulls=nulls,
+        curves=curves,
+        model=final.model,
+        settings=settings,
+    )
+    return evidence, final
+
+
+def _audit_fits(job: _Job, protocol: Protocol) -> Audit:
+    """Hold what was fitted against the split; numbers of a leak are not written."""
+    protocol.write(job.out / "protocol.tsv")
+    checks = check_protocol(job.cohort.windows.table, job.splits, protocol)
+    verdict = Audit((*job.audit.checks, *checks))
+    logger.info("Audit of what was fitted: %s", verdict.verdict)
+    verdict.raise_if_leaky(job.settings.evaluation.allow_leakage)
+    return verdict
+
+
 def _cross_validate(job: _Job) -> Results:
     results = Results(job.cohort, job.splits)
     outcomes = cross_validate(job.plan, job.splits, job.folds, progress=job.progress)
@@ -232,9 +248,12 @@ def _cross_validate(job: _Job) -> Results:
         temperature = record.temperature
         if temperature is None and job.settings.evaluation.calibrate:
             place = job.folds / "calibration"
-            temperature = held_out_temperature(
+            found = held_out_temperature(
                 job.plan, outcome.fold, place, progress=job.progress
             )
+            if found is not None:
+                temperature, protocol = found
+                results.protocol.extend(protocol)
         results.add(outcome, temperature)
     return results
 
@@ -245,10 +264,11 @@ def _robustness(
     """Permutation tests and learning curves: the linear SVM's, and those asked for."""
     logger.info("Permutation test and learning curve")
     cohort, splits, evaluation = job.cohort, job.splits, job.settings.evaluation
-    bootstrap = bootstrap_of(cohort, evaluation)
-    tested = results.fold_of >= 0
+    first = slice(len(cohort.windows))  # learning curves take one repeat
+    bootstrap = bootstrap_of(results.groups[first], results.tested[first], evaluation)
     score = balanced_accuracy_score(
-        cohort.targets[tested], results.probabilities[tested].argmax(axis=1)
+        results.targets[results.tested],
+        results.probabilities[results.tested].argmax(axis=1),
     )
     ours = decoder_null(
         job.plan,
@@ -273,48 +293,6 @@ def _final(job: _Job) -> FoldOutcome:
     everything = np.arange(len(job.cohort.windows))
     fold = Fold(len(job.splits.folds), everything, everything)
     return fit_fold(job.plan, fold, job.folds / "final", progress=job.progress)
-
-
-def _write(out: Path, evidence: Evidence, metrics: dict[str, Any]) -> None:
-    cohort, results = evidence.cohort, evidence.results
-    outputs.describe(out, cohort.dataset.path, cohort.dataset.name)
-    table = _predictions(evidence, results.probabilities)
-    write_tsv(out / "predictions.tsv", table)
-    _write_predictions(
-        out / "baselines",
-        evidence,
-        {name: found.probabilities for name, found in evidence.baselines.items()},
-    )
-    other = evidence.other
-    _write_predictions(
-        out / "columns",
-        evidence,
-        {f"{name}_{other.mode}": p for name, p in other.probabilities.items()},
-    )
-    write_tsv(out / "history.tsv", results.history)
-    set_aside = pd.DataFrame(cohort.set_aside, columns=["what", "reason"])
-    write_tsv(out / "set_aside.tsv", set_aside)
-    write_tsv(out / "permutations.tsv", null_table(evidence.nulls))
-    write_tsv(out / "learning_curve.tsv", curve_table(evidence.curves))
-    outputs.write_maps(out, cohort.windows, cohort.labels, results.maps)
-    write_json(out / "metrics.json", metrics)
-
-
-def _write_predictions(
-    place: Path, evidence: Evidence, probabilities: dict[str, np.ndarray]
-) -> None:
-    with atomic_path(place) as folder:
-        folder.mkdir()
-        for name, given in probabilities.items():
-            table = _predictions(evidence, given)
-            write_tsv(folder / f"{name}_predictions.tsv", table)
-
-
-def _predictions(evidence: Evidence, probabilities: np.ndarray) -> pd.DataFrame:
-    cohort = evidence.cohort
-    return outputs.predictions_table(
-        cohort.windows, probabilities, evidence.results.fold_of, cohort.labels
-    )
 
 
 def _save_decoder(

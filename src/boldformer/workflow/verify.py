@@ -13,17 +13,23 @@ import numpy as np
 import pandas as pd
 
 from boldformer import config
+from boldformer.data.protocol import EVERY_FOLD, Protocol
 from boldformer.data.splits import Splits
 from boldformer.data.store import PreparedRun
 from boldformer.errors import BoldFormerError, InputError
 from boldformer.evaluation.predictions import weights_hash
 from boldformer.evaluation.summary import summarise
 from boldformer.training.weights import load_model
+from boldformer.workflow.metrics import repeat_scores
 from boldformer.workflow.outputs import RUN_FILE
 from boldformer.workflow.records import RECORD_FILE, file_hashes, input_hash
 from boldformer.workflow.system import versions
 
 _TOLERANCE = 1e-9
+# What all decoders' tables of predictions have in common.
+_SHARED = ["window", "fold", "repeat", "label", "group"]
+# Which check of the audit looks at what was fitted, by its purpose.
+_CHECK_OF = {"fit": "fitting", "stop": "stopping", "select": "selection"}
 # Named in full up to so many; a folder that was replaced would fill a page.
 _NAMED = 3
 
@@ -86,7 +92,9 @@ def verify(out: str | Path) -> Verification:
     problems = list(_files(out, record))
     checks: tuple[Callable[[Path, dict[str, Any]], Iterator[str]], ...] = (
         _metrics,
+        _hashes,
         _splits,
+        _protocol,
         _weights,
         _prepared,
     )
@@ -136,14 +144,22 @@ def _metrics(out: Path, record: dict[str, Any]) -> Iterator[str]:
         if name != metrics["decoder"]:
             file = out / "baselines" / f"{name}_predictions.tsv"
             tables[name] = _read_predictions(file)
+    first = tables[metrics["decoder"]]
+    for name, table in tables.items():
+        if not table[_SHARED].equals(first[_SHARED]):
+            yield f"predictions of {name} are of other windows than the decoder's"
     again = _summarised(out, metrics, tables)
     for found in (again, metrics):  # words may change, what they rest on may not
         found["verdict"] = {**found["verdict"], "sentences": []}
-    for key in ("scores", "comparisons", "verdict", "groups"):
+    for key in ("scores", "comparisons", "verdict", "groups", "repeats"):
         where = _difference(again[key], metrics[key], key)
         if where:
             yield f"{where} does not follow from the predictions"
     yield from _column_scores(out, metrics)
+
+
+def _hashes(out: Path, record: dict[str, Any]) -> Iterator[str]:
+    metrics = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
     for key in ("split_hash", "pipeline_hash", "model_hash", "input_hash", "seed"):
         if metrics["records"][key] != record[key]:
             yield f"{key} differs between metrics.json and {RECORD_FILE}"
@@ -155,7 +171,8 @@ def _read_predictions(path: Path) -> pd.DataFrame:
     # As text first: not every parser of numbers gives back each digit.
     table = pd.read_csv(path, sep="\t", keep_default_na=False, dtype=str)
     numbers = [name for name in table if name.startswith("probability_")]
-    kinds = dict.fromkeys(numbers, float) | dict.fromkeys(("window", "fold"), int)
+    whole = ("window", "fold", "repeat")
+    kinds = dict.fromkeys(numbers, float) | dict.fromkeys(whole, int)
     return table.astype(kinds)
 
 
@@ -169,9 +186,12 @@ def _summarised(
         for name, score in metrics["scores"].items()
         for value in [score["training_accuracy"]["value"]]
     }
-    return summarise(
-        _truth(first, labels),
-        {name: _probabilities(table, labels) for name, table in tables.items()},
+    truth = _truth(first, labels)
+    given = {name: _probabilities(table, labels) for name, table in tables.items()}
+    repeats = repeat_scores(truth, given, first["repeat"].to_numpy())
+    return {"repeats": repeats} | summarise(
+        truth,
+        given,
         trained,
         first["group"].to_numpy(dtype=str),
         labels,
@@ -228,16 +248,40 @@ def _same(one: Any, other: Any) -> bool:
 
 def _splits(out: Path, record: dict[str, Any]) -> Iterator[str]:
     """Hash the folds, and compare them with the fold each window was tested in."""
-    sides = pd.read_csv(out / "splits.tsv", sep="\t")
-    table = _read_predictions(out / "predictions.tsv")
-    known = pd.DataFrame({"subject": ""}, index=range(int(sides["window"].max()) + 1))
-    splits = Splits.from_table(sides, known)
+    splits = _read_splits(out)
     if splits.hash != record["split_hash"]:
         yield "splits.tsv holds another split than the recorded one"
-    tested = sides[sides["set"] == "test"][["window", "fold"]]
-    pairs = set(map(tuple, tested.to_numpy().tolist()))
-    if not set(map(tuple, table[["window", "fold"]].to_numpy().tolist())) <= pairs:
+    table = _read_predictions(out / "predictions.tsv")
+    tested = [
+        (window, fold.index, repeat)
+        for repeat, part in enumerate(splits.parts)
+        for fold in part.folds
+        for window in fold.test.tolist()
+    ]
+    predicted = table[["window", "fold", "repeat"]].to_numpy().tolist()
+    if not {tuple(row) for row in predicted} <= set(tested):
         yield "predictions.tsv names folds that did not test its windows"
+    elif len(predicted) != len(tested):
+        yield "predictions.tsv lacks windows that were tested"
+
+
+def _read_splits(out: Path) -> Splits:
+    sides = pd.read_csv(out / "splits.tsv", sep="\t")[["window", "fold", "set"]]
+    known = pd.DataFrame({"subject": ""}, index=range(int(sides["window"].max()) + 1))
+    return Splits.from_table(sides, known)
+
+
+def _protocol(out: Path, record: dict[str, Any]) -> Iterator[str]:
+    """Look for windows outside training that something was fitted to, unsaid."""
+    metrics = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
+    checks = {check["name"]: check for check in metrics["audit"]["checks"]}
+    uses = list(Protocol.read(out / "protocol.tsv"))
+    for fold in _read_splits(out).folds:
+        for use in uses:
+            said = checks[_CHECK_OF[use.purpose]]["verdict"]
+            serves = use.fold in (fold.index, EVERY_FOLD)
+            if serves and said == "clean" and len(np.setdiff1d(use.rows, fold.train)):
+                yield f"protocol.tsv: the {use.what} saw windows outside training"
 
 
 def _weights(out: Path, record: dict[str, Any]) -> Iterator[str]:
