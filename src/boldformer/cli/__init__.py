@@ -1,6 +1,17 @@
 """The command line: one command a verb, no logic of its own."""
 
-from boldformer.cli import audit, inspection, transfer, verify
+from boldformer.cli import ablate, audit, inspection, leakage, ledger, transfer, verify
 from boldformer.cli.app import app, main, run_command
 
-__all__ = ["app", "audit", "inspection", "main", "run_command", "transfer", "verify"]
+__all__ = [
+    "ablate",
+    "app",
+    "audit",
+    "inspection",
+    "leakage",
+    "ledger",
+    "main",
+    "run_command",
+    "transfer",
+    "verify",
+]

@@ -26,9 +26,9 @@ from boldformer.cli.options import (
     option,
     over,
     preprocessing_config,
-    run_config,
     shared_options,
 )
+from boldformer.cli.run_options import EVALUATION, run_config
 from boldformer.errors import BoldFormerError, InputError
 
 app = typer.Typer(
@@ -99,7 +99,7 @@ def _os_error_line(error: OSError) -> str:
 
 
 @app.command()
-@shared_options(DATA, PREPROCESSING, PARALLEL)
+@shared_options(EVALUATION, DATA, PREPROCESSING, PARALLEL)
 def run(
     data_dir: Annotated[
         Path | None, typer.Argument(metavar="[DATA]", help="Dataset.")
@@ -155,32 +155,8 @@ def run(
     device: Annotated[
         str | None, option("--device", help="auto, cpu or cuda. [auto]")
     ] = None,
-    folds: Annotated[int | None, option("--folds", help="Number of folds.")] = None,
     seed: Annotated[
         int | None, option("--seed", help="Of folds, weights, order. [0]")
-    ] = None,
-    n_resamples: Annotated[
-        int | None, option("--n-resamples", help="Bootstrap resamples. [1000]")
-    ] = None,
-    allow_leakage: Annotated[
-        bool | None,
-        option("--allow-leakage", help="Go on after a leak; numbers are marked LEAKY."),
-    ] = None,
-    n_permutations: Annotated[
-        int | None,
-        option("--n-permutations", help="Label shuffles that train again. [0]"),
-    ] = None,
-    learning_curve: Annotated[
-        bool | None,
-        option("--learning-curve", help="Train on fewer and fewer subjects, too."),
-    ] = None,
-    causal_decoder: Annotated[
-        bool | None,
-        option("--causal-decoder", help="Train again on past volumes only, too."),
-    ] = None,
-    calibrate: Annotated[
-        bool | None,
-        option("--calibrate", help="Fit temperatures on held-out training groups."),
     ] = None,
     config_file: Annotated[
         Path | None,
@@ -262,13 +238,24 @@ def simulate(
     effect_size: Annotated[
         float, typer.Option(help="Times the calibrated response; 0 plants nothing.")
     ] = 1.0,
+    conditions: Annotated[
+        str | None,
+        option("--conditions", help="Movements, with commas between. [all six]"),
+    ] = None,
+    noise_scale: Annotated[
+        float, typer.Option(help="Times the calibrated noise of voxels.")
+    ] = 1.0,
+    site_offset: Annotated[
+        float,
+        typer.Option(help="Departure of the scanner, as a fraction of the intensity."),
+    ] = 0.0,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
     n_jobs: Jobs = 0,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
     """Write a simulated cohort, with its planted truth, as a BIDS dataset."""
-    from boldformer.simulation import CohortSpec, simulate_cohort
+    from boldformer.simulation import CONDITIONS, CohortSpec, simulate_cohort
 
     spec = CohortSpec(
         subjects=subjects,
@@ -279,6 +266,9 @@ def simulate(
         voxel_size_mm=voxel_size,
         volume_shape=volume_shape or (),
         effect_size=effect_size,
+        conditions=tuple(conditions.split(",")) if conditions else CONDITIONS,
+        noise_scale=noise_scale,
+        site_offset=site_offset,
     )
     path = simulate_cohort(
         out, spec, n_jobs=n_jobs_of(n_jobs), progress=not quiet, overwrite=overwrite

@@ -173,68 +173,6 @@ def n_jobs_of(asked: int) -> int:
     return asked if asked > 0 else (os.cpu_count() or 1)
 
 
-def run_config(options: dict[str, Any]) -> config.RunConfig:
-    """Lay the options that were given over the configuration file or the defaults."""
-    base = config.RunConfig()
-    if options["config_file"] is not None:
-        base = config.load(options["config_file"])
-    units = {"participant": "run", "group": "subject", None: None}
-    if options["level"] not in units:
-        raise InputError(
-            "unknown level", wanted="participant or group", received=options["level"]
-        )
-    no_centre: dict[str, Any] = {"centre": False, "normalise": "none"}
-    no_centre |= {"detrend_order": -1, "high_pass_hz": 0.0, "confounds": ()}
-    preprocessing = preprocessing_config(base.preprocessing, options)
-    if options["no_centre"]:
-        preprocessing = replace(preprocessing, **no_centre)
-    return replace(
-        base,
-        data=over(base.data, data_options(options)),
-        preprocessing=preprocessing,
-        window=over(
-            base.window,
-            {
-                "delay_s": options["delay"],
-                "length_s": options["length"],
-                "stride_s": options["stride"],
-                "step_s": options["step"],
-            },
-        ),
-        model=over(
-            base.model,
-            {
-                "name": options["model"],
-                "parameters": _key_values(options["model_parameter"]),
-            },
-        ),
-        training=over(
-            base.training,
-            {
-                "max_epochs": options["epochs"],
-                "batch_size": options["batch_size"],
-                "learning_rate": options["learning_rate"],
-                "device": options["device"],
-                "seed": options["seed"],
-            },
-        ),
-        evaluation=over(
-            base.evaluation,
-            {
-                "folds": options["folds"],
-                "unit": units[options["level"]],
-                "n_resamples": options["n_resamples"],
-                "seed": options["seed"],
-                "allow_leakage": options["allow_leakage"],
-                "n_permutations": options["n_permutations"],
-                "learning_curve": options["learning_curve"],
-                "causal_decoder": options["causal_decoder"],
-                "calibrate": options["calibrate"],
-            },
-        ),
-    )
-
-
 def data_options(options: dict[str, Any]) -> dict[str, Any]:
     """Pick fields of `DataConfig` out of a command's options."""
     path = options["data_dir"]
@@ -305,7 +243,7 @@ def _listed(values: list[str] | None) -> tuple[str, ...] | None:
     return tuple(part for part in parts if part)
 
 
-def _key_values(pairs: list[str] | None) -> dict[str, Any] | None:
+def key_values(pairs: list[str] | None) -> dict[str, Any] | None:
     """Read KEY=VALUE pairs, the values as TOML (``drop_prob=0.2``), else as text."""
     if not pairs:
         return None

@@ -10,8 +10,8 @@ import typer
 
 from boldformer import config
 from boldformer.cli.options import (
-    _key_values,
     data_options,
+    key_values,
     option,
     over,
     preprocessing_config,
@@ -116,7 +116,7 @@ def run_config(options: dict[str, Any]) -> config.RunConfig:
             base.model,
             {
                 "name": options["model"],
-                "parameters": _key_values(options["model_parameter"]),
+                "parameters": key_values(options["model_parameter"]),
             },
         ),
         training=over(
