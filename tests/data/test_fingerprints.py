@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 from nilearn.image import resample_img
 
-from boldformer.config import PreprocessingConfig
+from boldformer.config import DataConfig, PreprocessingConfig
 from boldformer.data.fingerprints import SAME_SCAN, SIMILAR, find_copies
 from boldformer.data.prepare import configured_pipeline, prepare
-from boldformer.data.sources import open_dataset
+from boldformer.data.sources import open_dataset, open_source
 from boldformer.data.store import PreparedRun, quantise, write_run
 from boldformer.simulation import CohortSpec, simulate_cohort
 
@@ -225,3 +225,51 @@ def test_two_acquisitions_of_one_scan_are_noticed(recordings_dir, tmp_path):
     assert all(len(names) == 1 for names in plain)
     assert len(found) > 6
     assert not any(copy.certain for copy in found)
+
+
+def recorded(root, store, acquisition="", smooth_mm=0.0):
+    """The prepared runs of real recordings."""
+    dataset = open_source(DataConfig(path=str(root), acquisition=acquisition))
+    pipeline = configured_pipeline(PreprocessingConfig(smooth_mm=smooth_mm))
+    return prepare(dataset, store, pipeline, progress=False)[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "acquisition", "smooth_mm"),
+    [
+        ("perception", "", 0.0),
+        ("haxby", "slice", 0.0),
+        ("haxby", "coarse", 0.0),
+        ("cerebellum", "", 0.0),
+        ("cerebellum", "", 8.0),
+    ],
+)
+def test_no_two_real_scans_are_alike(
+    recordings_dir, tmp_path, name, acquisition, smooth_mm
+):
+    """Runs of one person, and maps of the same conditions in people of one template."""
+    runs = recorded(recordings_dir / name, tmp_path, acquisition, smooth_mm)
+    assert len(runs) > 2
+    assert find_copies(runs) == []
+
+
+def test_copied_maps_of_a_person_are_known(recordings_dir, tmp_path):
+    """Under another name, through a coarser grid and back, in two bytes a voxel."""
+    root = tmp_path / "maps"
+    shutil.copytree(recordings_dir / "cerebellum", root)
+    image = nib.load(next((root / "sub-02").glob("*.nii.gz")))
+    maps = nib.Nifti1Image(np.nan_to_num(image.get_fdata()), image.affine)
+    for affine, shape in ((np.diag([4.5] * 3), None), (image.affine, image.shape[:3])):
+        maps = resample_img(
+            maps, affine, shape, "continuous", copy_header=True, force_resample=True
+        )
+    data = maps.get_fdata() / np.abs(maps.get_fdata()).max()
+    (root / "sub-92").mkdir()
+    copied = rebuilt(image, np.round(32000 * data).astype(np.int16))
+    nib.save(copied, root / "sub-92" / "sub-92_statmap.nii.gz")
+    found = find_copies(recorded(root, tmp_path / "store"))
+    assert {(copy.first, copy.second) for copy in found} == {
+        ("sub-02_run-1", "sub-92_run-1"),
+        ("sub-02_run-2", "sub-92_run-2"),
+    }
+    assert all(copy.certain for copy in found)

@@ -13,11 +13,11 @@ from boldformer.evaluation.permutation import permutation_test
 from boldformer.training.linear import LinearDecoder, gram_matrix
 
 
-def runs_of(effect, seed=0, n_runs=4, p=120):
+def runs_of(effect, seed=0, n_runs=4, p=120, k=3):
     rng = np.random.default_rng(seed)
-    y = np.concatenate([rng.permutation(np.arange(9) % 3) for _ in range(n_runs)])
+    y = np.concatenate([rng.permutation(np.arange(9) % k) for _ in range(n_runs)])
     runs = np.repeat(np.arange(n_runs), 9)
-    X = rng.normal(size=(len(y), p)) + effect * rng.normal(size=(3, p))[y]
+    X = rng.normal(size=(len(y), p)) + effect * rng.normal(size=(k, p))[y]
     folds = [
         Fold(k, np.flatnonzero(runs != k), np.flatnonzero(runs == k))
         for k in range(n_runs)
@@ -25,15 +25,13 @@ def runs_of(effect, seed=0, n_runs=4, p=120):
     return X, y, runs, Splits(tuple(folds), "run", "leave one run out")
 
 
-@pytest.mark.parametrize("loss", ["svm", "logistic"])
-def test_an_effect_is_found(loss):
-    X, y, runs, splits = runs_of(0.6)
-    test = permutation_test(
-        gram_matrix(X), y, runs, splits, n_permutations=39, loss=loss
-    )
+@pytest.mark.parametrize("k", [2, 3])
+def test_an_effect_is_found(k):
+    X, y, runs, splits = runs_of(0.6, k=k)
+    test = permutation_test(gram_matrix(X), y, runs, splits, n_permutations=39)
     assert test.score > 0.8
     assert test.p_value == pytest.approx(1 / 40)
-    assert test.null.mean() == pytest.approx(1 / 3, abs=0.06)
+    assert test.null.mean() == pytest.approx(1 / k, abs=0.06)
 
 
 def test_without_an_effect_p_values_are_even():
@@ -49,14 +47,24 @@ def test_without_an_effect_p_values_are_even():
     assert np.mean(np.array(p_values) <= 0.1) < 0.3
 
 
-def test_the_score_is_that_of_the_decoder():
-    X, y, runs, splits = runs_of(0.3)
-    test = permutation_test(gram_matrix(X), y, runs, splits, n_permutations=1)
+def decoded(X, y, splits):
     predicted = np.empty_like(y)
     for fold in splits.folds:
         decoder = LinearDecoder(C=1.0).fit(X[fold.train], y[fold.train])
         predicted[fold.test] = decoder.predict(X[fold.test])
-    assert test.score == pytest.approx(balanced_accuracy_score(y, predicted))
+    return balanced_accuracy_score(y, predicted)
+
+
+@pytest.mark.parametrize("k", [2, 3])
+def test_the_scores_are_those_of_the_decoder(k):
+    """Of the true labels and, more shuffles than are solved at once, of the others."""
+    X, y, runs, splits = runs_of(0.3, k=k)
+    test = permutation_test(gram_matrix(X), y, runs, splits, n_permutations=30)
+    codes, rng = np.unique(runs, return_inverse=True)[1], np.random.default_rng(0)
+    shuffled = [y[shuffle_within(codes, rng)] for _ in range(30)]
+    assert test.score == pytest.approx(decoded(X, y, splits))
+    assert test.null[0] == pytest.approx(decoded(X, shuffled[0], splits))
+    assert test.null[-1] == pytest.approx(decoded(X, shuffled[-1], splits))
 
 
 def test_runs_of_one_class_cannot_be_shuffled():

@@ -16,7 +16,6 @@ from boldformer.training.linear import (
     C_GRID,
     LinearDecoder,
     Rotation,
-    _inner_folds,
     fit_temperature,
     gram_matrix,
 )
@@ -117,17 +116,6 @@ def test_c_is_chosen_where_three_groups_allow_it():
     assert LinearDecoder(C=3).fit(X, y, groups).C_ == 3.0
 
 
-@pytest.mark.parametrize("n_groups", [2, 3, 12])
-def test_inner_folds_keep_groups_apart(n_groups):
-    _, y, groups = problem(n_groups=n_groups)
-    codes = np.unique(y, return_inverse=True)[1]
-    folds, counted = _inner_folds(codes, groups)
-    assert counted == n_groups
-    assert len(folds) == min(5, n_groups)
-    for train, test in folds:
-        assert not set(groups[train]) & set(groups[test])
-
-
 def test_one_group_leaves_the_defaults():
     X, y, _ = problem()
     decoder = LinearDecoder().fit(X, y, np.zeros(len(y)))
@@ -136,14 +124,16 @@ def test_one_group_leaves_the_defaults():
 
 def test_probabilities_of_the_machine_are_calibrated_between_groups():
     """Held-out log-loss is better than without a temperature, and than guessing."""
-    X, y, groups = problem(n=240, n_groups=12, effect=0.08, p=800)
-    train, test = groups < 8, groups >= 8
-    decoder = LinearDecoder().fit(X[train], y[train], groups[train])
-    tempered = log_loss(y[test], decoder.predict_proba(X[test]))
-    decoder.temperature_ = 1.0
-    plain = log_loss(y[test], decoder.predict_proba(X[test]))
-    assert tempered < plain
-    assert tempered < np.log(4)
+    tempered, plain = [], []
+    for seed in range(4):
+        X, y, groups = problem(n=240, n_groups=12, effect=0.08, p=800, seed=seed)
+        train, test = groups < 8, groups >= 8
+        decoder = LinearDecoder().fit(X[train], y[train], groups[train])
+        tempered.append(log_loss(y[test], decoder.predict_proba(X[test])))
+        decoder.temperature_ = 1.0
+        plain.append(log_loss(y[test], decoder.predict_proba(X[test])))
+    assert np.mean(tempered) < np.mean(plain) - 0.03
+    assert np.mean(tempered) < np.log(4)
 
 
 def test_fitting_twice_gives_the_same():

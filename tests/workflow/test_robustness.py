@@ -103,5 +103,6 @@ def test_a_run_that_tells_the_class_is_told_by_its_mean_image(
 
 
 def test_many_windows_are_shuffled_less_often() -> None:
-    counts = [robustness._affordable(n) for n in (10, 1000, 2000, 4000, 5001)]
-    assert counts == [200, 200, 50, 19, 0]
+    counts = [robustness._affordable(n, 4) for n in (10, 1000, 2000, 4000, 5001)]
+    assert counts == [200, 200, 100, 25, 0]
+    assert robustness._affordable(1000, 32) == 50

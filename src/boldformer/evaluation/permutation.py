@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from sklearn.metrics import balanced_accuracy_score
@@ -11,7 +10,11 @@ from sklearn.metrics import balanced_accuracy_score
 from boldformer.data.groups import shuffle_within
 from boldformer.data.splits import Fold, Splits
 from boldformer.errors import InputError
-from boldformer.training.linear import Rotation, make_solver
+from boldformer.training.linear import Rotation
+from boldformer.training.solvers import one_against_rest, solve_squared_hinge
+
+# Enough to share what does not depend on labels, few enough to hold.
+_LABELLINGS_AT_ONCE = 25
 
 
 @dataclass(frozen=True)
@@ -43,14 +46,13 @@ def permutation_test(
     splits: Splits,
     *,
     n_permutations: int = 200,
-    loss: Literal["svm", "logistic"] = "svm",
     C: float = 1.0,
     seed: int = 0,
 ) -> PermutationTest:
-    """Test a linear decoder against labels shuffled within runs.
+    """Test a linear support vector machine against labels shuffled within runs.
 
-    Each fold's windows are rotated once, for all shuffles. The penalty is fixed, so
-    that true and shuffled labels are treated alike.
+    Inner products of each fold's windows are taken once, for all shuffles. The penalty
+    is fixed, so that true and shuffled labels are treated alike.
 
     Parameters
     ----------
@@ -64,7 +66,7 @@ def permutation_test(
         Folds; all windows they test count.
     n_permutations : int
         Shuffles; no p-value is below ``1 / (n_permutations + 1)``.
-    loss, C
+    C : float
         Of `boldformer.training.linear.LinearDecoder`.
     seed : int
         Of the shuffles.
@@ -87,37 +89,41 @@ def permutation_test(
             wanted="runs with more than one class",
             received="one class in every run",
         )
-    rotated = [_Rotated.of(gram, fold) for fold in splits.folds]
     rng = np.random.default_rng(seed)
-    score = _score(rotated, y, loss, C)
-    shuffled = (y[shuffle_within(runs, rng)] for _ in range(n_permutations))
-    return PermutationTest(
-        score, np.array([_score(rotated, s, loss, C) for s in shuffled])
+    shuffled = [y[shuffle_within(runs, rng)] for _ in range(n_permutations)]
+    labellings = np.stack([y, *shuffled])
+    tested = np.concatenate([fold.test for fold in splits.folds])
+    predicted = np.concatenate(
+        [_predict(gram, fold, labellings, C) for fold in splits.folds], axis=1
     )
-
-
-@dataclass(frozen=True)
-class _Rotated:
-    """Both sides of a fold in the coordinates that its training windows span."""
-
-    fold: Fold
-    train: np.ndarray
-    test: np.ndarray
-
-    @classmethod
-    def of(cls, gram: np.ndarray, fold: Fold) -> _Rotated:
-        rotation = Rotation.from_gram(gram[np.ix_(fold.train, fold.train)])
-        test = rotation.project(gram[np.ix_(fold.test, fold.train)])
-        return cls(fold, rotation.coordinates, test)
-
-
-def _score(
-    rotated: list[_Rotated], y: np.ndarray, loss: Literal["svm", "logistic"], C: float
-) -> float:
-    solver = make_solver(loss, C, tol=1e-3)
-    predicted = [
-        solver.fit(sides.train, y[sides.fold.train]).predict(sides.test)
-        for sides in rotated
+    scores = [
+        balanced_accuracy_score(true[tested], given)
+        for true, given in zip(labellings, predicted, strict=True)
     ]
-    true = np.concatenate([y[sides.fold.test] for sides in rotated])
-    return float(balanced_accuracy_score(true, np.concatenate(predicted)))
+    return PermutationTest(scores[0], np.array(scores[1:]))
+
+
+def _predict(
+    gram: np.ndarray, fold: Fold, labellings: np.ndarray, C: float
+) -> np.ndarray:
+    """Classes of a fold's test windows by each labelling, (n_labellings, n_test)."""
+    rotation = Rotation.from_gram(gram[np.ix_(fold.train, fold.train)])
+    trained = rotation.coordinates
+    tested = rotation.project(gram[np.ix_(fold.test, fold.train)])
+    inner, across = trained @ trained.T + 1.0, trained @ tested.T + 1.0
+    predicted = []
+    for start in range(0, len(labellings), _LABELLINGS_AT_ONCE):
+        some = labellings[start : start + _LABELLINGS_AT_ONCE, fold.train]
+        classes, signs, penalties = zip(*map(one_against_rest, some), strict=True)
+        dual = solve_squared_hinge(
+            inner, np.concatenate(signs), C * np.concatenate(penalties)
+        )
+        ends = np.cumsum([len(rows) for rows in signs])[:-1]
+        for names, decisions in zip(
+            classes, np.split(dual @ across, ends), strict=True
+        ):
+            # Two classes share one row, positive for the second.
+            single = len(decisions) == 1
+            best = decisions[0] > 0 if single else decisions.argmax(axis=0)
+            predicted.append(names[best.astype(int)])
+    return np.stack(predicted)

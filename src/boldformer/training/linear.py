@@ -10,14 +10,9 @@ from scipy.special import log_softmax, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 from sklearn.svm import LinearSVC
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import (
-    check_consistent_length,
-    check_is_fitted,
-    validate_data,
-)
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from boldformer.errors import InputError
 from boldformer.training.rotation import Rotation, column_blocks, gram_matrix
@@ -25,9 +20,11 @@ from boldformer.training.screening import (
     Folds,
     Part,
     centre_and_scale,
+    inner_folds,
     inner_parts,
-    strongest,
+    weakest_first,
 )
+from boldformer.training.solvers import make_solver
 
 __all__ = ["LinearDecoder", "Rotation", "fit_temperature", "gram_matrix", "make_solver"]
 
@@ -35,7 +32,6 @@ C_GRID = (0.1, 1.0, 10.0, 100.0)
 # With far more voxels than windows, the customary C = 1 on z-scored voxels separates
 # the training windows completely; so does 10 on features of unit mean square norm.
 DEFAULT_C = 10.0
-INNER_FOLDS = 5
 # How many of the most discriminating voxels "auto" tries besides all of them.
 SCREENED = (2000, 500)
 
@@ -84,7 +80,7 @@ class LinearDecoder(ClassifierMixin, BaseEstimator):
     C : float or "auto"
         Inverse strength of the penalty. "auto" takes the best of 0.1, 1, 10 and 100 by
         balanced accuracy (the smallest of equals) over at most five inner folds that
-        keep groups apart; 10 where there are fewer than three groups.
+        keep groups apart; 10 where there are fewer than three folds.
     n_voxels : int, "auto" or None
         Keep this many features, those with the largest F statistic between the classes
         of the training rows; None keeps all. "auto" takes the best of all, 2000 and 500
@@ -155,35 +151,38 @@ class LinearDecoder(ClassifierMixin, BaseEstimator):
         X, y = validate_data(self, X, y, dtype=[np.float64, np.float32])
         codes = self._encode(y)
         self._check_settings()
-        folds, n_groups = _inner_folds(codes, groups)
-        parts = self._screen(X, codes, folds)
-        self._choose(parts, codes, n_groups)
+        parts, known = self._screen(X, codes, inner_folds(codes, groups))
+        self._choose(parts, codes, known)
         kept: Any = slice(None)
         if self.n_voxels_ < X.shape[1]:
-            kept = strongest(X, codes, self.n_voxels_)
+            kept = np.sort(weakest_first(X, codes)[-self.n_voxels_ :])
         coef, self.intercept_ = self._solve(X[:, kept], codes)
         self.coef_ = np.zeros((len(coef), X.shape[1]))
         self.coef_[:, kept] = coef
         return self
 
-    def _screen(self, X: np.ndarray, codes: np.ndarray, folds: Folds) -> list[Part]:
-        """Set `n_voxels_`; return the inner folds in coordinates that go with it."""
+    def _screen(
+        self, X: np.ndarray, codes: np.ndarray, folds: Folds
+    ) -> tuple[list[Part], dict[float, np.ndarray]]:
+        """Set `n_voxels_`; return the inner folds in its voxels, logits by penalty."""
         n_features = X.shape[1]
-        counts: tuple[int, ...] = (n_features,)
+        counts = [n_features]
         if self.n_voxels == "auto":
-            counts += tuple(n for n in SCREENED if n < n_features) if folds else ()
+            counts += [n for n in SCREENED if n < n_features and folds]
         elif self.n_voxels is not None:
-            counts = (min(int(self.n_voxels), n_features),)
-        best, chosen = -1.0, []
-        for n_voxels in counts:
-            parts = list(inner_parts(X, codes, folds, n_voxels))
-            score = 0.0
-            if len(counts) > 1:
-                fixed = DEFAULT_C if self.C == "auto" else float(self.C)
-                score = _score(self._inner_logits(parts, codes, fixed), parts, codes)
+            counts = [min(int(self.n_voxels), n_features)]
+        candidates = zip(counts, inner_parts(X, codes, folds, counts), strict=True)
+        if len(counts) == 1:
+            ((self.n_voxels_, chosen),) = candidates
+            return chosen, {}
+        best, known = -1.0, {}
+        for n_voxels, parts in candidates:
+            logits = self._inner_logits(parts, codes, self._usual_penalty)
+            score = _score(logits, parts, codes)
             if score > best:
                 best, self.n_voxels_, chosen = score, n_voxels, parts
-        return chosen
+                known = {self._usual_penalty: logits}
+        return chosen, known
 
     def _solve(self, X: np.ndarray, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Weights and intercept on raw features, with the choices made."""
@@ -219,9 +218,9 @@ class LinearDecoder(ClassifierMixin, BaseEstimator):
         """
         codes = self._encode(y)
         self._check_settings()
-        folds, n_groups = _inner_folds(codes, groups)
         rotation = Rotation.from_gram(gram)
-        self._choose([(rotation.coordinates, *f) for f in folds], codes, n_groups)
+        folds = inner_folds(codes, groups)
+        self._choose([(rotation.coordinates, *fold) for fold in folds], codes, {})
         solver = self._solver(self.C_).fit(rotation.coordinates, codes)
         self.dual_coef_, self.intercept_ = rotation.dual(
             solver.coef_, solver.intercept_
@@ -291,18 +290,23 @@ class LinearDecoder(ClassifierMixin, BaseEstimator):
                 received=f"loss={self.loss!r}, C={self.C!r}, n_voxels={n_voxels!r}",
             )
 
-    def _choose(self, parts: list[Part], codes: np.ndarray, n_groups: int) -> None:
+    @property
+    def _usual_penalty(self) -> float:
+        return DEFAULT_C if self.C == "auto" else float(self.C)
+
+    def _choose(
+        self, parts: list[Part], codes: np.ndarray, known: dict[float, np.ndarray]
+    ) -> None:
         """Set `C_` and `temperature_` from inner folds, where they are needed."""
         self.temperature_ = 1.0
-        fixed = DEFAULT_C if self.C == "auto" else float(self.C)
-        grid = C_GRID if self.C == "auto" and parts and n_groups >= 3 else (fixed,)
-        self.C_ = grid[0]
+        self.C_ = self._usual_penalty
+        grid = C_GRID if self.C == "auto" and len(parts) >= 3 else (self.C_,)
         if not parts or (len(grid) == 1 and self.loss == "logistic"):
             return
         tested = np.concatenate([test for *_, test in parts])
         best = -1.0
         for C in grid:
-            logits = self._inner_logits(parts, codes, C)
+            logits = known[C] if C in known else self._inner_logits(parts, codes, C)
             score = _score(logits, parts, codes)
             if score > best:
                 best, self.C_ = score, C
@@ -336,41 +340,8 @@ def _score(logits: np.ndarray, parts: list[Part], codes: np.ndarray) -> float:
     return float(balanced_accuracy_score(codes[tested], logits.argmax(axis=1)))
 
 
-def make_solver(
-    loss: Literal["svm", "logistic"],
-    C: float,
-    class_weight: str | dict | None = "balanced",
-    tol: float = 1e-4,
-) -> LinearSVC | LogisticRegression:
-    """Library solver behind `LinearDecoder`, for scaled coordinates."""
-    if loss == "svm":
-        # The primal solver draws no random numbers.
-        kind, options = LinearSVC, {"dual": False}
-    else:
-        kind, options = LogisticRegression, {}
-    return kind(C=C, class_weight=class_weight, tol=tol, max_iter=10_000, **options)
-
-
 def _logits(decisions: np.ndarray) -> np.ndarray:
     """Decisions as one column a class; two classes share theirs in equal parts."""
     if decisions.ndim == 2:
         return decisions
     return np.stack([-decisions / 2, decisions / 2], axis=1)
-
-
-def _inner_folds(codes: np.ndarray, groups: Any) -> tuple[Folds, int]:
-    """Folds inside the training windows, none where a class would be missing."""
-    counts = np.bincount(codes)
-    n_folds = n_groups = int(counts.min())
-    splitter = StratifiedKFold
-    if groups is not None:
-        check_consistent_length(codes, groups)
-        n_groups = len(np.unique(groups))
-        n_folds = min(n_folds, n_groups)
-        splitter = StratifiedGroupKFold
-    if n_folds < 2:
-        return [], n_groups
-    folds = splitter(min(INNER_FOLDS, n_folds)).split(codes, codes, groups)
-    used = [(train, test) for train, test in folds if len(test)]
-    complete = all(len(np.unique(codes[train])) == len(counts) for train, _ in used)
-    return (used if complete else []), n_groups

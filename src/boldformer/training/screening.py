@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from sklearn.feature_selection import f_classif
+from sklearn.utils.validation import check_consistent_length
 
+from boldformer.data import splits
+from boldformer.data.splits import Fold
 from boldformer.training.rotation import Rotation, column_blocks, gram_matrix
+
+INNER_FOLDS = 5
 
 Folds = list[tuple[np.ndarray, np.ndarray]]
 # Coordinates of all windows for an inner fold, and its training and test rows.
 Part = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
-def strongest(X: np.ndarray, codes: np.ndarray, count: int) -> np.ndarray:
-    """Features that differ most between classes, by the F statistic of one-way ANOVA.
+def weakest_first(X: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """Order features by how much they differ between classes.
 
     Parameters
     ----------
@@ -24,13 +31,11 @@ def strongest(X: np.ndarray, codes: np.ndarray, count: int) -> np.ndarray:
         Training windows only.
     codes : ndarray of int, shape (n_windows,)
         Class of each.
-    count : int
-        How many.
 
     Returns
     -------
-    ndarray of int, shape (count,)
-        Columns, ascending.
+    ndarray of int, shape (n_features,)
+        Columns, by the F statistic of one-way ANOVA, ascending.
     """
     with np.errstate(invalid="ignore", divide="ignore"), warnings.catch_warnings():
         # A feature that is constant in these rows tells nothing: its F is not a number.
@@ -38,15 +43,67 @@ def strongest(X: np.ndarray, codes: np.ndarray, count: int) -> np.ndarray:
         statistic = np.concatenate(
             [f_classif(X[:, columns], codes)[0] for columns in column_blocks(X)]
         )
-    order = np.argsort(
+    return np.argsort(
         np.nan_to_num(statistic, nan=-1.0, posinf=np.finfo(float).max), kind="stable"
     )
-    return np.sort(order[-count:])
+
+
+def grouped_folds(codes: np.ndarray, groups: Any, most: int) -> Folds:
+    """Divide windows by `boldformer.data.splits.inner_folds`, given arrays.
+
+    Parameters
+    ----------
+    codes : ndarray of int, shape (n_windows,)
+        Class of each window.
+    groups : sequence, shape (n_windows,)
+        What is kept apart.
+    most : int
+        Folds at the most; no more than the most frequent class has windows.
+
+    Returns
+    -------
+    list of (ndarray, ndarray)
+        Rows to train on and to test; none for a single group.
+    """
+    check_consistent_length(codes, groups)
+    table = pd.DataFrame({"subject": groups, "recording": groups, "label": codes})
+    everything = Fold(0, np.arange(len(codes)), np.arange(0))
+    with warnings.catch_warnings():
+        # Rare classes are stratified as far as they go.
+        warnings.filterwarnings("ignore", "The least populated class", UserWarning)
+        found = splits.inner_folds(table, everything, folds=most).folds
+    return [(fold.train, fold.test) for fold in found]
+
+
+def inner_folds(codes: np.ndarray, groups: Any = None) -> Folds:
+    """Divide training windows again, to choose voxels and penalty by.
+
+    Parameters
+    ----------
+    codes : ndarray of int, shape (n_windows,)
+        Class of each window.
+    groups : sequence, shape (n_windows,), optional
+        What is kept apart; every window by itself otherwise.
+
+    Returns
+    -------
+    list of (ndarray, ndarray)
+        Rows to train on and to test, at most `INNER_FOLDS` times; none where a class
+        would be missing from the training rows.
+    """
+    counts = np.bincount(codes)
+    most = min(INNER_FOLDS, int(counts.min()))
+    if most < 2:
+        return []
+    apart = np.arange(len(codes)) if groups is None else groups
+    folds = grouped_folds(codes, apart, most)
+    complete = all(len(np.unique(codes[train])) == len(counts) for train, _ in folds)
+    return folds if complete else []
 
 
 def inner_parts(
-    X: np.ndarray, codes: np.ndarray, folds: Folds, n_voxels: int
-) -> Iterator[Part]:
+    X: np.ndarray, codes: np.ndarray, folds: Folds, counts: Sequence[int]
+) -> Iterator[list[Part]]:
     """Put inner folds into coordinates of the voxels their training rows choose.
 
     Parameters
@@ -57,23 +114,26 @@ def inner_parts(
         Class of each.
     folds : list of (ndarray, ndarray)
         Rows to train on and to test, of these windows.
-    n_voxels : int
-        How many features each fold keeps.
+    counts : sequence of int
+        How many features to keep.
 
     Yields
     ------
-    coordinates : ndarray, shape (n_windows, n_coordinates)
-        All windows.
-    train, test : ndarray of int
-        The fold.
+    list of (coordinates, train, test)
+        For each count, in its order, the folds; coordinates are of all windows,
+        (n_windows, n_coordinates).
     """
-    everything = None if n_voxels < X.shape[1] else coordinates_of(X) if folds else None
-    for train, test in folds:
-        if everything is not None:
-            yield everything, train, test
-        else:
-            kept = strongest(X[train], codes[train], n_voxels)
-            yield coordinates_of(X[:, kept]), train, test
+    orders: list[np.ndarray] = []
+    for count in counts:
+        if count >= X.shape[1]:
+            everything = coordinates_of(X) if folds else X
+            yield [(everything, *fold) for fold in folds]
+            continue
+        orders = orders or [weakest_first(X[train], codes[train]) for train, _ in folds]
+        yield [
+            (coordinates_of(X[:, np.sort(order[-count:])]), *fold)
+            for order, fold in zip(orders, folds, strict=True)
+        ]
 
 
 def coordinates_of(X: np.ndarray) -> np.ndarray:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from sklearn.model_selection import GroupKFold
 
 from boldformer.models.linear import LinearReadout
 from boldformer.training.linear import LinearDecoder, fit_temperature, gram_matrix
+from boldformer.training.screening import grouped_folds
 from boldformer.training.source import WindowSource
 
 CROSS_FOLDS = 5
@@ -76,8 +76,9 @@ def start_readout(
     n_outputs = len(readout.bias)
     gram = gram_matrix(means)
     crossed = np.empty((len(labels), n_outputs))
-    folds = GroupKFold(min(CROSS_FOLDS, len(np.unique(groups))))
-    for train, test in folds.split(means, labels, groups):
+    # Stratifying takes a class that is in every fold.
+    most = min(CROSS_FOLDS, max(2, int(np.bincount(labels).max())))
+    for train, test in grouped_folds(labels, groups, most):
         decoder = LinearDecoder()
         decoder.fit_gram(gram[np.ix_(train, train)], labels[train], groups[train])
         weight, bias = _every_class(

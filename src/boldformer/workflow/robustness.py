@@ -31,6 +31,7 @@ DEFAULT_PERMUTATIONS = 200
 # Up to so many windows the default number is a matter of seconds to a minute or two;
 # above, fewer take as long, and from the second number on they would take hours.
 _PERMUTED_IN_FULL = 1000
+_CLASSES_IN_FULL = 8
 _NEVER_PERMUTED = 5000
 _FEWEST_PERMUTATIONS = 19
 
@@ -83,7 +84,7 @@ def linear_null(cohort: Cohort, splits: Splits, gram: np.ndarray, asked: int) ->
     asked : int
         Shuffles; -1 for as many as the number of windows allows.
     """
-    count = _affordable(len(gram)) if asked < 0 else asked
+    count = _affordable(len(gram), len(cohort.labels)) if asked < 0 else asked
     if count == 0:
         reason = f"not run: {len(gram)} windows would take hours" if asked else "off"
         return Null("linear_svm", reason=reason)
@@ -97,10 +98,12 @@ def linear_null(cohort: Cohort, splits: Splits, gram: np.ndarray, asked: int) ->
     return Null("linear_svm", test)
 
 
-def _affordable(n_windows: int) -> int:
+def _affordable(n_windows: int, n_classes: int) -> int:
     if n_windows > _NEVER_PERMUTED:
         return 0
-    share = min(1.0, (_PERMUTED_IN_FULL / n_windows) ** 2)
+    # A fit costs one machine a class, each of them the square of the windows.
+    share = (_PERMUTED_IN_FULL / n_windows) ** 2 * _CLASSES_IN_FULL / n_classes
+    share = min(1.0, share)
     return max(_FEWEST_PERMUTATIONS, int(DEFAULT_PERMUTATIONS * share))
 
 
