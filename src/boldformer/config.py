@@ -193,10 +193,36 @@ class TrainingConfig:
         mixes none.
     ema_decay : float
         Memory of the average over steps whose weights are kept; 0 keeps the last.
-    linear_start : {"auto", "on", "off"}
-        Whether a model's linear skip path is the closed-form linear decoder of the
-        training windows, so that the network learns what that leaves. "auto" does so
-        with fewer than four training groups, where a network alone does worse.
+    balance : {"weights", "sampler", "none"}
+        How rare classes count as much as others: by weights in the loss, or by being
+        drawn as often; one of the two or neither, never both.
+    accumulate : int
+        Pieces in which a batch is computed, one after another, where memory is short.
+        They add up to the gradient of the whole batch.
+    gradient_clip : float
+        Largest norm of a step's gradient; 0 for no limit.
+    rotation_deg, zoom : float
+        Standard deviations of rotations about each axis, in degrees, and of relative
+        sizes along each axis, by which windows are varied in training.
+    warp_voxels : float
+        Standard deviation of smooth displacements, in voxels.
+    field, gain : float
+        Standard deviations of the relative amplitude of a window: smooth over space,
+        and of the whole window.
+    frame_drop : float
+        Probability that a frame of a training window is left out.
+    time_jitter : int
+        Most frames by which a training window starts later or ends sooner.
+    flip_x : bool
+        Mirror every other window left to right. Refused where classes have a side.
+    compile : bool
+        Compile the network; it pays in long trainings only.
+    linear_path : {"auto", "before", "beside", "off"}
+        What becomes of a model's linear skip path. "before": the closed-form linear
+        decoder of the training windows, fitted first, so that the network learns what
+        it leaves. "beside": the network learns by itself, and the closed-form decoder's
+        logits are added to its own. "auto": before with fewer than four training
+        groups, where a network alone does worse, and beside with more.
     patience : int
         Epochs without a better accuracy on held-out *training* groups before training
         stops. 0 holds nothing out and trains to the end of the schedule: with few
@@ -222,10 +248,22 @@ class TrainingConfig:
     weight_decay: float = 0.05
     label_smoothing: float = 0.1
     shift_voxels: int = 1
-    noise: float = 0.0
-    mixup: float = 0.0
+    noise: float = 0.6
+    mixup: float = 0.4
     ema_decay: float = 0.98
-    linear_start: str = "auto"
+    balance: str = "weights"
+    accumulate: int = 1
+    gradient_clip: float = 1.0
+    rotation_deg: float = 0.0
+    zoom: float = 0.0
+    warp_voxels: float = 1.8
+    field: float = 0.4
+    gain: float = 0.0
+    frame_drop: float = 0.0
+    time_jitter: int = 0
+    flip_x: bool = False
+    compile: bool = False
+    linear_path: str = "auto"
     patience: int = 8
     validation_fraction: float = 0.15
     early_stopping_groups: int = 20
@@ -242,9 +280,14 @@ class EvaluationConfig:
     ----------
     folds : int
         Number of folds; 0 leaves one group out where there are at most six subjects
-        (always, for runs within a subject) and makes five folds otherwise.
+        (always, for runs within a subject) and makes five folds otherwise; -1 leaves
+        one group out.
+    repeats : int
+        How often the folds are drawn anew and everything is fitted again.
     unit : {"auto", "subject", "run"}
         What is kept apart: subjects where there are several, else runs.
+    split : str, optional
+        Split file that says what is trained on and tested, instead of the former three.
     n_resamples : int
         Bootstrap resamples for intervals.
     level : float
@@ -255,8 +298,8 @@ class EvaluationConfig:
         Go on when the audit finds a leak; every number is then marked LEAKY.
     linear_permutations : int
         Shuffles of the labels, within runs, that the linear SVM is tested against. -1
-        takes 200, fewer with more than a thousand windows and none with more than five
-        thousand.
+        takes 200, fewer with over a thousand windows or eight classes, and none with
+        over five thousand windows.
     n_permutations : int
         The same for the decoder, which is trained anew on every fold of every shuffle.
     learning_curve : bool
@@ -270,7 +313,9 @@ class EvaluationConfig:
     """
 
     folds: int = 0
+    repeats: int = 1
     unit: str = "auto"
+    split: str = ""
     n_resamples: int = 1000
     level: float = 0.95
     seed: int = 0

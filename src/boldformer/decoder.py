@@ -32,6 +32,7 @@ from boldformer.interpretation.maps import class_maps, methods_for, to_image
 from boldformer.models.base import DecoderModel
 from boldformer.preprocessing.pipeline import Pipeline
 from boldformer.training import saved
+from boldformer.training.augment import Transform
 from boldformer.training.estimate import estimate, probabilities
 from boldformer.training.source import ArrayWindows
 
@@ -53,6 +54,9 @@ class Decoder(ClassifierMixin, BaseEstimator):
         Which frames stand for an event.
     training : TrainingConfig, optional
         How a network is trained.
+    augmentation : callable, optional
+        A further augmentation of training windows, each (n_times, x, y, z), such as a
+        TorchIO transform.
     store : path, optional
         Folder that keeps prepared runs between calls; a temporary one by default.
     n_jobs : int
@@ -86,6 +90,7 @@ class Decoder(ClassifierMixin, BaseEstimator):
         preprocessing: PreprocessingConfig | None = None,
         window: WindowConfig | None = None,
         training: TrainingConfig | None = None,
+        augmentation: Transform | None = None,
         store: str | Path | None = None,
         n_jobs: int = 1,
         progress: bool = False,
@@ -96,6 +101,7 @@ class Decoder(ClassifierMixin, BaseEstimator):
         self.preprocessing = preprocessing
         self.window = window
         self.training = training
+        self.augmentation = augmentation
         self.store = store
         self.n_jobs = n_jobs
         self.progress = progress
@@ -149,6 +155,8 @@ class Decoder(ClassifierMixin, BaseEstimator):
             np.asarray(groups).astype(str),
             n_outputs=len(self.classes_),
             t_r=self.t_r_,
+            classes=[str(name) for name in self.classes_],
+            transform=self.augmentation,
             progress=self.progress,
         )
         return self._adopt(model, training, result.history)

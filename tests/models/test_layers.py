@@ -5,12 +5,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from boldformer.errors import InputError
 from boldformer.models.layers import (
     DropConnectConv3d,
     DropConnectLinear,
+    Dropping,
     VolumeEncoder,
     drop_connect,
     halve,
+    set_drop_kind,
 )
 
 
@@ -56,6 +59,117 @@ def test_mean_output_in_training_is_the_output_at_inference(layer, x):
         expected = layer.eval()(x)
     error = outputs.std(0) / 4000**0.5
     assert ((outputs.mean(0) - expected).abs() < 6 * error + 1e-6).all()
+
+
+def drawn_weights(layer, n_draws):
+    """Weights that a layer in training uses in some calls, (n_draws, n_weights).
+
+    Seen from outside, through its outputs for inputs that are one in a single place.
+    """
+    if isinstance(layer, DropConnectLinear):
+        impulses = torch.eye(layer.in_features)
+        outputs = [layer(impulses).T for _ in range(n_draws)]
+    else:
+        # A kernel of 3 laid over an impulse in the middle comes out mirrored.
+        impulses = torch.zeros(layer.in_channels, layer.in_channels, 5, 5, 5)
+        for channel, volume in enumerate(impulses):
+            volume[channel, 2, 2, 2] = 1.0
+        outputs = [
+            layer(impulses)[..., 1:4, 1:4, 1:4].flip(2, 3, 4).transpose(0, 1)
+            for _ in range(n_draws)
+        ]
+    return torch.stack(outputs).flatten(1)
+
+
+def unbiased(layer):
+    torch.nn.init.uniform_(layer.weight, 0.5, 1.5)
+    torch.nn.init.zeros_(layer.bias)
+    return layer.train()
+
+
+@pytest.mark.parametrize("drop_prob", [0.17, 0.5])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda p: DropConnectLinear(20, 6, drop_prob=p),
+        lambda p: DropConnectConv3d(2, 3, (5, 5, 5), (1, 1, 1), drop_prob=p),
+    ],
+    ids=["linear", "conv"],
+)
+def test_the_weights_of_a_layer_drop_as_bernoulli_variables_do(make, drop_prob):
+    torch.manual_seed(0)
+    layer, n_draws = unbiased(make(drop_prob)), 4000
+    with torch.no_grad():
+        used = drawn_weights(layer, n_draws)
+        weight = layer.weight.flatten()
+        torch.testing.assert_close(drawn_weights(layer.eval(), 1)[0], weight)
+    kept = (used != 0).float()
+    keep = 1 - drop_prob
+    # Each weight by itself is kept as often as it should: five standard errors.
+    error = (keep * drop_prob / n_draws) ** 0.5
+    assert (kept.mean(0) - keep).abs().max() < 5 * error
+    # Those kept are scaled alike; so mean and variance are those of w m / (1 - p).
+    torch.testing.assert_close(
+        used, kept * weight / keep, rtol=1e-4, atol=1e-6, check_stride=False
+    )
+    torch.testing.assert_close(used.mean(0), weight, rtol=6 * error / keep, atol=0)
+    variance = weight**2 * drop_prob / keep
+    assert used.var(0).sum().item() == pytest.approx(variance.sum().item(), rel=0.05)
+    # Pairs of weights, and one weight in two calls, drop independently.
+    correlation = torch.corrcoef(kept.T).fill_diagonal_(0)
+    assert correlation.abs().max() < 6 / n_draws**0.5
+    later = torch.corrcoef(torch.stack([kept[1:].flatten(), kept[:-1].flatten()]))
+    assert later[0, 1].abs() < 5 / kept.numel() ** 0.5
+
+
+def test_one_mask_serves_the_whole_batch():
+    torch.manual_seed(0)
+    layer = DropConnectLinear(30, 4, drop_prob=0.5).train()
+    x = torch.randn(1, 30)
+    together = layer(x.expand(5, 30))
+    torch.testing.assert_close(together, together[:1].expand(5, 4))
+    assert (layer(x) - together[:1]).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("layer", "x"),
+    [
+        (DropConnectLinear(30, 400, drop_prob=0.3), torch.randn(50, 30)),
+        (
+            DropConnectConv3d(2, 8, (12, 12, 12), (1, 1, 1), drop_prob=0.3),
+            torch.randn(2, 2, 12, 12, 12),
+        ),
+    ],
+    ids=["linear", "conv"],
+)
+def test_dropout_drops_outputs_in_place_of_weights(layer, x):
+    torch.manual_seed(0)
+    set_drop_kind(layer, "outputs")
+    with torch.no_grad():
+        dropped, whole = layer.train()(x), layer.eval()(x)
+    kept = dropped != 0
+    error = (0.3 * 0.7 / kept.numel()) ** 0.5
+    assert kept.float().mean().item() == pytest.approx(0.7, abs=5 * error)
+    torch.testing.assert_close(dropped[kept], whole[kept] / 0.7)
+    set_drop_kind(layer, "weights")
+    assert (layer.train()(x) != 0).all()
+
+
+def test_the_kind_of_dropping_reaches_every_layer_and_has_a_name():
+    encoder = VolumeEncoder(
+        (16, 16, 16),
+        in_channels=1,
+        stem_channels=4,
+        out_channels=4,
+        max_grid=4,
+        n_blocks=1,
+        drop_prob=0.1,
+    )
+    set_drop_kind(encoder, "outputs")
+    kinds = [m.drop_kind for m in encoder.modules() if isinstance(m, Dropping)]
+    assert kinds == ["outputs"] * 3
+    with pytest.raises(InputError, match="unknown drop_kind"):
+        set_drop_kind(encoder, "both")
 
 
 def test_dropped_weights_get_no_gradient():

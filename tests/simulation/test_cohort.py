@@ -22,6 +22,18 @@ from boldformer.errors import InputError, OutputExistsError
 from boldformer.simulation import CohortSpec, simulate_cohort
 
 SPACE = "space-MNI152NLin2009aSym"
+BOLD = (
+    "derivatives/fmriprep/sub-01/func/"
+    f"sub-01_task-somatotopy_run-1_{SPACE}_desc-preproc_bold.nii.gz"
+)
+KNOWN_FILES = {
+    "code/simulation.json": "13a1c7632a7fddb2",
+    "participants.tsv": "9f34866d6a683b28",
+    "sub-01/func/sub-01_task-somatotopy_run-1_events.tsv": "4a3f589048ce82a2",
+    "sub-02/func/sub-02_task-somatotopy_run-2_events.tsv": "1a5423875570303b",
+}
+# Sum over the first run, and four of its voxels.
+KNOWN_VALUES = [157441729, 859, 948, 846, 769]
 
 
 def _digests(root):
@@ -140,6 +152,28 @@ def test_bytes_depend_on_the_settings_alone(tiny_cohort, tiny_spec, tmp_path):
     _bold(tmp_path)[1].unlink()
     simulate_cohort(tmp_path, tiny_spec, n_jobs=1, progress=False)
     assert _digests(tmp_path) == wanted
+
+
+def test_another_noise_or_site_is_another_cohort(tiny_cohort, tiny_spec, tmp_path):
+    one = dataclasses.replace(tiny_spec, subjects=1, runs=1, site_offset=0.2)
+    simulate_cohort(tmp_path, one, n_jobs=1, progress=False)
+    assert _digests(tmp_path)[BOLD] != _digests(tiny_cohort)[BOLD]
+    for other in (
+        dataclasses.replace(one, site_offset=0.0),
+        dataclasses.replace(one, noise_scale=2.0),
+    ):
+        with pytest.raises(OutputExistsError, match=r"site_offset|noise_scale"):
+            simulate_cohort(tmp_path, other, n_jobs=1, progress=False)
+
+
+def test_defaults_make_what_they_made_before_noise_and_site_could_be_set(tiny_cohort):
+    digests = _digests(tiny_cohort)
+    assert {name: digests[name][:16] for name in KNOWN_FILES} == KNOWN_FILES
+    # Not a hash: sums round as the local library of linear algebra orders them, so a
+    # voxel may differ by one elsewhere.
+    data = np.asarray(nib.load(tiny_cohort / BOLD).dataobj)
+    found = [int(data.sum(dtype=np.int64)), *map(int, data[10, 12, 10:14, 20])]
+    np.testing.assert_allclose(found, KNOWN_VALUES, atol=1, rtol=1e-7)
 
 
 def test_complete_runs_are_not_written_again(tiny_cohort, tiny_spec):

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from boldformer.simulation.fields import FWHM_PER_SIGMA, SmoothField, pink
+from boldformer.preprocessing.gaussian import FWHM_PER_SIGMA
+from boldformer.simulation.fields import SmoothField, pink
 
 
 @pytest.mark.parametrize("fwhm_mm", [4.0, 12.0, 40.0])

@@ -30,6 +30,11 @@ def test_defaults_give_four_blocks_of_each_of_six_conditions():
         ({"effect_size": -1.0}, "effect_size"),
         ({"effect_size": float("inf")}, "effect_size"),
         ({"block_s": 0.0}, "block_s"),
+        ({"noise_scale": -0.1}, "noise_scale"),
+        ({"noise_scale": float("inf")}, "noise_scale"),
+        ({"site_offset": -0.1}, "site_offset"),
+        ({"site_offset": 1.1}, "site_offset"),
+        ({"site_offset": "0.1"}, "site_offset"),
         ({"volume_shape": (10, 10)}, "volume_shape"),
         ({"volume_shape": (10, 10, 101)}, "volume_shape"),
         ({"volume_shape": (10, 10, 10.0)}, "volume_shape"),
@@ -54,8 +59,16 @@ def test_the_shortest_run_that_fits_is_accepted():
 
 
 def test_settings_survive_json():
-    spec = CohortSpec(subjects=3, volume_shape=(20, 24, 20))
+    spec = CohortSpec(
+        subjects=3, volume_shape=(20, 24, 20), noise_scale=2.0, site_offset=0.1
+    )
     found = json.loads(json.dumps(spec.to_dict()))
     found["conditions"] = tuple(found["conditions"])
     found["volume_shape"] = tuple(found["volume_shape"])
     assert CohortSpec(**found) == spec
+
+
+def test_what_came_later_is_not_written_where_it_changes_nothing():
+    written = CohortSpec().to_dict()
+    assert {"noise_scale", "site_offset"}.isdisjoint(written)
+    assert CohortSpec(site_offset=0.1).to_dict() == written | {"site_offset": 0.1}

@@ -5,6 +5,8 @@ import torch
 
 from boldformer.errors import InputError
 from boldformer.training.devices import (
+    Processes,
+    launched_processes,
     local_seed,
     mix_seed,
     resolve_bf16,
@@ -50,3 +52,14 @@ def test_mixed_seeds_differ_and_depend_on_order():
     seeds = {mix_seed(a, b, c) for a in range(5) for b in range(5) for c in range(5)}
     assert len(seeds) == 125
     assert all(0 <= seed < 2**63 for seed in seeds)
+
+
+def test_processes_are_those_that_torchrun_started(monkeypatch):
+    monkeypatch.delenv("TORCHELASTIC_RUN_ID", raising=False)
+    # Other launchers set some of these for other purposes.
+    monkeypatch.setenv("WORLD_SIZE", "6")
+    assert launched_processes() == Processes(total=1, rank=0, per_node=1)
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "1")
+    monkeypatch.setenv("RANK", "4")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "3")
+    assert launched_processes() == Processes(total=6, rank=4, per_node=3)

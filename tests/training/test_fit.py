@@ -98,12 +98,12 @@ def test_a_linear_model_has_the_probabilities_of_its_decoder(loss, n_outputs):
     )
 
 
-def test_the_linear_start_is_the_linear_decoder_and_its_offsets_are_honest():
+def test_a_linear_path_before_is_the_linear_decoder_and_its_offsets_are_honest():
     rng = np.random.default_rng(0)
     noise = ArrayWindows(rng.normal(size=(60, 4, *SHAPE)).astype(np.float32))
     labels, groups = np.arange(60) % 3, np.repeat(list("abcdef"), 10)
     model = build()
-    result = fit(model, (noise, labels, groups), replace(CONFIG, linear_start="on"))
+    result = fit(model, (noise, labels, groups), replace(CONFIG, linear_path="before"))
     means = torch.from_numpy(noise.means(np.arange(60)))
     logits = model.skip(means).detach()
     # The linear path knows its training windows by heart; the network was trained
@@ -271,18 +271,33 @@ def test_an_empty_batch_of_windows_is_nothing():
 
 
 @pytest.mark.parametrize(
-    ("linear_start", "n_groups", "starts"),
-    [("auto", 6, False), ("auto", 3, True), ("on", 6, True), ("off", 3, False)],
+    ("linear_path", "n_groups", "same_as"),
+    [("auto", 6, "beside"), ("auto", 3, "before"), ("beside", 3, "beside")],
 )
-def test_the_linear_start_is_for_few_groups_or_on_request(
-    linear_start, n_groups, starts
+def test_a_linear_path_comes_before_the_network_with_few_groups(
+    linear_path, n_groups, same_as
 ):
-    model = build()
-    config = replace(CONFIG, max_epochs=1, linear_start=linear_start)
-    fit(model, planted(n_groups=n_groups), config)
-    assert bool(model.skip.weight.any()) == starts
+    models = build(), build()
+    for model, chosen in zip(models, (linear_path, same_as), strict=True):
+        config = replace(CONFIG, max_epochs=1, linear_path=chosen)
+        fit(model, planted(n_groups=n_groups), config)
+    one, other = models
+    assert one.skip.weight.any()
+    torch.testing.assert_close(one.state_dict(), other.state_dict())
 
 
-def test_an_unknown_linear_start_is_refused():
-    with pytest.raises(InputError, match="unknown linear_start"):
-        fit(build(), planted(), replace(CONFIG, linear_start="maybe"))
+def test_a_network_beside_its_linear_path_is_trained_by_itself():
+    alone, beside = build(), build()
+    config = replace(CONFIG, max_epochs=1)
+    fit(alone, planted(), replace(config, linear_path="off"))
+    fit(beside, planted(), replace(config, linear_path="beside"))
+    assert not alone.skip.weight.any()
+    assert beside.skip.weight.any()
+    for name, weight in alone.state_dict().items():
+        if not name.startswith("skip"):
+            torch.testing.assert_close(beside.state_dict()[name], weight)
+
+
+def test_an_unknown_linear_path_is_refused():
+    with pytest.raises(InputError, match="unknown linear_path"):
+        fit(build(), planted(), replace(CONFIG, linear_path="maybe"))

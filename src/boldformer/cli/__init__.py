@@ -1,6 +1,15 @@
 """The command line: one command a verb, no logic of its own."""
 
-from boldformer.cli import ablate, audit, inspection, leakage, ledger, transfer, verify
+from boldformer.cli import (
+    ablate,
+    audit,
+    inspection,
+    leakage,
+    ledger,
+    prune,
+    transfer,
+    verify,
+)
 from boldformer.cli.app import app, main, run_command
 
 __all__ = [
@@ -11,6 +20,7 @@ __all__ = [
     "leakage",
     "ledger",
     "main",
+    "prune",
     "run_command",
     "transfer",
     "verify",

@@ -43,6 +43,8 @@ class Plan:
         Number of classes.
     model, training : ModelConfig, TrainingConfig
         Settings.
+    classes : tuple of str
+        Names of the classes, where they are known; flips of a window need them.
     """
 
     windows: WindowSet
@@ -50,6 +52,7 @@ class Plan:
     n_outputs: int
     model: ModelConfig
     training: TrainingConfig
+    classes: tuple[str, ...] = ()
 
     def estimate(
         self, rows: np.ndarray, checkpoints: Path, *, progress: bool = True
@@ -67,6 +70,7 @@ class Plan:
             windows.groups,
             n_outputs=self.n_outputs,
             t_r=windows.t_r,
+            classes=self.classes,
             checkpoint_dir=checkpoints,
             progress=progress,
         )

@@ -147,7 +147,7 @@ class NetworkTransfer:
         if self.tuned == "head":
             train_head_only(model)
         tuning = replace(
-            self.training, max_epochs=self.epochs, patience=0, linear_start="off"
+            self.training, max_epochs=self.epochs, patience=0, linear_path="off"
         )
         windows = self.target[episode.shots]
         fit_model(

@@ -10,14 +10,26 @@ from torch.nn import functional as F
 
 from boldformer.errors import InputError
 from boldformer.models.base import masked_mean
-from boldformer.models.layers import DropConnectLinear, drop_connect
+from boldformer.models.layers import DropConnectLinear, Dropping
 
 # Shape suffixes:
 #   N volumes (batch x frames)   B windows   T frames   P positions   H heads
 #   C channels   D width of a frame's token   E width of one head
 
 
-class LocationPooling(nn.Module):
+class Pooling(Dropping):
+    """Base of layers that sum the tokens of a grid into one for each volume."""
+
+    def weights(self, tokens_NPC: Tensor) -> Tensor:
+        """Attention weights, shape (N, heads, positions), summing to one."""
+        raise NotImplementedError
+
+    def forward(self, tokens_NPC: Tensor) -> Tensor:
+        """Pool tokens, (N, positions, in_channels) to (N, out_features)."""
+        raise NotImplementedError
+
+
+class LocationPooling(Pooling):
     """Attention over positions in which every position keeps its own value weights.
 
     Head h of a volume's token is the sum over positions p of ``A_hp · W_hp z_p``:
@@ -75,9 +87,87 @@ class LocationPooling(nn.Module):
         weights_HNP = (weights_HNP * tokens_NPC.shape[1]).to(tokens_NPC.dtype)
         placed_NPC = tokens_NPC + self.position
         weighted_HNPC = weights_HNP.unsqueeze(-1) * placed_NPC
-        value = drop_connect(self.value, self.drop_prob, self.training)
+        value = self.drop_weights(self.value)
         pooled_HNE = torch.bmm(weighted_HNPC.flatten(2), value)
-        return pooled_HNE.transpose(0, 1).flatten(1) + self.bias
+        return self.drop_outputs(pooled_HNE.transpose(0, 1).flatten(1) + self.bias)
+
+
+class ContentPooling(Pooling):
+    """Attention over positions that knows what a token holds, but not where it is.
+
+    Head h of a volume's token is ``W_h · sum over p of A_hp z_p``: attention weights A
+    from content alone, equal at first, and one value projection W for all places.
+
+    Parameters
+    ----------
+    in_channels, out_features : int
+        Width of a position's token and of the pooled one.
+    n_heads : int
+        Heads; each pools ``out_features / n_heads`` features with its own weights A.
+    drop_prob : float
+        DropConnect probability of the value weights.
+
+    References
+    ----------
+    Ilse, M. et al. (2018). Attention-based deep multiple instance learning. ICML.
+    """
+
+    def __init__(
+        self, in_channels: int, out_features: int, *, n_heads: int, drop_prob: float
+    ) -> None:
+        super().__init__()
+        check_heads(out_features, n_heads)
+        self.drop_prob = drop_prob
+        self.score = nn.Linear(in_channels, n_heads, bias=False)
+        self.value = nn.Parameter(
+            torch.randn(n_heads, in_channels, out_features // n_heads)
+            / math.sqrt(in_channels)
+        )
+        self.bias = nn.Parameter(torch.zeros(out_features))
+        nn.init.zeros_(self.score.weight)
+
+    def weights(self, tokens_NPC: Tensor) -> Tensor:
+        """Attention weights, shape (N, heads, positions), summing to one."""
+        return self.score(tokens_NPC).float().softmax(dim=1).transpose(1, 2)
+
+    def forward(self, tokens_NPC: Tensor) -> Tensor:
+        """Pool tokens, (N, positions, in_channels) to (N, out_features)."""
+        mean_NHC = self.weights(tokens_NPC).to(tokens_NPC.dtype) @ tokens_NPC
+        value = self.drop_weights(self.value)
+        pooled_HNE = torch.bmm(mean_NHC.transpose(0, 1), value)
+        return self.drop_outputs(pooled_HNE.transpose(0, 1).flatten(1) + self.bias)
+
+
+class GlobalPooling(Pooling):
+    """Global average pooling and a linear layer: all positions weigh the same.
+
+    Parameters
+    ----------
+    in_channels, out_features : int
+        Width of a position's token and of the pooled one.
+    drop_prob : float
+        DropConnect probability of the linear layer.
+
+    References
+    ----------
+    Lin, M. et al. (2014). Network in network. ICLR.
+    """
+
+    def __init__(
+        self, in_channels: int, out_features: int, *, drop_prob: float
+    ) -> None:
+        super().__init__()
+        self.drop_prob = drop_prob
+        self.value = DropConnectLinear(in_channels, out_features, drop_prob=drop_prob)
+
+    def weights(self, tokens_NPC: Tensor) -> Tensor:
+        """Equal weights, shape (N, 1, positions)."""
+        n_volumes, n_positions, _ = tokens_NPC.shape
+        return tokens_NPC.new_full((n_volumes, 1, n_positions), 1 / n_positions)
+
+    def forward(self, tokens_NPC: Tensor) -> Tensor:
+        """Pool tokens, (N, positions, in_channels) to (N, out_features)."""
+        return self.value(tokens_NPC.mean(dim=1))
 
 
 class TimeEncoding(nn.Module):

@@ -5,10 +5,12 @@ from __future__ import annotations
 import inspect
 from typing import Any, ClassVar, Self
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from boldformer.errors import InputError
+from boldformer.models.streaming import Stream, WindowStream
 
 # Shape suffixes, here and in every model file:
 #   B windows in a batch    T frames in a window    C channels    X, Y, Z voxels
@@ -100,6 +102,30 @@ class DecoderModel(nn.Module):
         """Replace the head by a new one for `n_outputs` classes; keep the rest."""
         raise NotImplementedError
 
+    def average_frames(
+        self, x_BTXYZ: Tensor, times_s: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Do what the model does first, where that only averages frames.
+
+        ``averaged_features(*average_frames(x, t))`` equals ``forward_features(x, t)``.
+        What is linear and the same for all frames, as moving a window is, may come
+        between the two, and costs less there than before.
+
+        Returns
+        -------
+        x : Tensor, shape (batch, n_groups, x, y, z)
+            The windows themselves where frames are not averaged.
+        times_s : Tensor, shape (batch, n_groups), or None
+            Seconds; NaN for padding.
+        """
+        return x_BTXYZ, times_s
+
+    def averaged_features(
+        self, x_BGXYZ: Tensor, times_s: Tensor | None = None
+    ) -> Tensor:
+        """Features of what `average_frames` gives, to (B, width)."""
+        return self.forward_features(x_BGXYZ, times_s)
+
     def attention(
         self, x_BTXYZ: Tensor, times_s: Tensor | None = None
     ) -> dict[str, Tensor]:
@@ -125,6 +151,25 @@ class DecoderModel(nn.Module):
             fix="use another attribution method for this model",
         )
 
+    def stream(self, n_times: int | None = None) -> Stream:
+        """Decode a run volume by volume.
+
+        The logits are those of `forward` on the last `n_times` volumes.
+
+        Parameters
+        ----------
+        n_times : int, optional
+            Volumes of a window; the model's own number by default.
+
+        Returns
+        -------
+        Stream
+            With the model in evaluation mode. Models that encode volumes by themselves
+            encode each only once (`TokenStream`); the others read the whole window at
+            every volume (`WindowStream`).
+        """
+        return WindowStream(self, n_times)
+
     def upsample(self, maps: Tensor) -> Tensor:
         """Resample maps on the token grid to voxels, keeping their mean.
 
@@ -139,6 +184,16 @@ class DecoderModel(nn.Module):
         return nn.functional.interpolate(
             maps, size=self.volume_shape, mode="trilinear", align_corners=False
         )
+
+    def set_brain(self, mask_XYZ: np.ndarray) -> None:
+        """Tell the model which voxels hold brain, before it is trained.
+
+        Most models find out; one that divides the brain into parcels needs to know.
+
+        Parameters
+        ----------
+        mask_XYZ : ndarray of bool, shape (x, y, z)
+        """
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments, ready for JSON."""

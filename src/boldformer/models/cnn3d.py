@@ -6,7 +6,8 @@ import math
 
 from torch import Tensor, nn
 
-from boldformer.models.base import DecoderModel, frame_times, group_frames, masked_mean
+from boldformer.models.base import masked_mean
+from boldformer.models.encoding import TokenModel
 from boldformer.models.layers import DropConnectLinear, VolumeEncoder
 from boldformer.models.registry import register
 
@@ -15,7 +16,7 @@ from boldformer.models.registry import register
 
 
 @register("cnn3d")
-class CNN3d(DecoderModel):
+class CNN3d(TokenModel):
     """Convolutional half of the hybrid as a full model, without attention.
 
     Shapes: windows (B, T, X, Y, Z) → groups of frames (B, G, X, Y, Z) → flattened token
@@ -33,7 +34,8 @@ class CNN3d(DecoderModel):
     width : int
         Features of an encoded volume.
     stem_channels, out_channels : int
-        Channels after the first convolution, and of the token grid.
+        Channels before the last halving (half as many before each earlier one), and of
+        the token grid.
     max_grid : int
         Longest axis of the token grid.
     n_blocks : int
@@ -86,23 +88,10 @@ class CNN3d(DecoderModel):
         self.norm = nn.LayerNorm(width)
         self.reset_head(self.n_outputs)
 
-    def forward_features(
-        self, x_BTXYZ: Tensor, times_s: Tensor | None = None
-    ) -> Tensor:
-        """Features of windows, (B, T, X, Y, Z) to (B, width)."""
-        x_BTCXYZ = self._check_input(x_BTXYZ)
-        x_BGCXYZ, times_BG, real_BG = group_frames(
-            x_BTCXYZ, *frame_times(x_BTCXYZ, times_s, 1.0), self.frames_per_token
-        )
-        encoded_ND = self.flat(self.encoder(x_BGCXYZ.flatten(0, 1)).flatten(1))
-        encoded_BGD = encoded_ND.unflatten(0, times_BG.shape)
-        return self.norm(masked_mean(encoded_BGD, real_BG))
+    def encode(self, x_NCXYZ: Tensor) -> Tensor:
+        """Tokens of volumes, (N, C, X, Y, Z) to (N, width)."""
+        return self.flat(self.encoder(x_NCXYZ).flatten(1))
 
-    def forward_head(self, features_BD: Tensor) -> Tensor:
-        """Logits of features, (B, width) to (B, n_outputs)."""
-        return self.head(features_BD)
-
-    def reset_head(self, n_outputs: int) -> None:
-        """Replace the head by a new one for `n_outputs` classes."""
-        self.n_outputs = n_outputs
-        self.head = nn.Linear(self.width, n_outputs)
+    def mix(self, tokens_BGD: Tensor, times_BG: Tensor, real_BG: Tensor) -> Tensor:
+        """Features of windows, (B, G, width) to (B, width): the normalised mean."""
+        return self.norm(masked_mean(tokens_BGD, real_BG))

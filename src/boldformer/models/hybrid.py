@@ -6,10 +6,16 @@ import math
 
 from torch import Tensor, nn
 
-from boldformer.models.attention import LocationPooling, TimeTransformer
-from boldformer.models.base import DecoderModel, frame_times, group_frames
-from boldformer.models.layers import VolumeEncoder
-from boldformer.models.linear import LinearReadout, window_mean
+from boldformer.errors import InputError
+from boldformer.models.attention import (
+    ContentPooling,
+    GlobalPooling,
+    LocationPooling,
+    Pooling,
+    TimeTransformer,
+)
+from boldformer.models.encoding import GridModel
+from boldformer.models.layers import VolumeEncoder, set_drop_kind
 from boldformer.models.registry import register
 
 # Shape suffixes: B windows  T frames  G groups of frames  C channels  P positions
@@ -17,7 +23,7 @@ from boldformer.models.registry import register
 
 
 @register("hybrid")
-class Hybrid(DecoderModel):
+class Hybrid(GridModel):
     """3-D CNN over space, location-keeping attention, Transformer over time.
 
     Shapes: windows (B, T, X, Y, Z) → groups of frames (B, G, X, Y, Z) → token grids
@@ -43,7 +49,8 @@ class Hybrid(DecoderModel):
     width : int
         Features of a token.
     stem_channels, out_channels : int
-        Channels after the first convolution, and of the token grid.
+        Channels before the last halving (half as many before each earlier one), and of
+        the token grid.
     max_grid : int
         Longest axis of the token grid.
     n_blocks : int
@@ -54,6 +61,13 @@ class Hybrid(DecoderModel):
         Heads of the attention over space.
     drop_prob : float
         DropConnect probability of the weights of the encoder, pooling and blocks.
+    drop_kind : {"weights", "outputs"}
+        DropConnect, or dropout of the same layers' outputs in its place.
+    space_pooling : {"location", "content", "global"}
+        How the grid becomes one token: by `LocationPooling`; by attention that does not
+        know places (`ContentPooling`); by averaging over the grid (`GlobalPooling`).
+    norm : {"group", "batch"}
+        Normalisation in the encoder: GroupNorm or BatchNorm.
     linear_skip : bool
         Whether to add the linear path.
     t_r : float
@@ -66,8 +80,6 @@ class Hybrid(DecoderModel):
     Wu, Y. & He, K. (2018). Group normalization. ECCV.
     Cheng, H.-T. et al. (2016). Wide & deep learning for recommender systems. DLRS.
     """
-
-    has_attention = True
 
     def __init__(
         self,
@@ -86,6 +98,9 @@ class Hybrid(DecoderModel):
         n_heads: int = 4,
         n_space_heads: int = 2,
         drop_prob: float = 0.17,
+        drop_kind: str = "weights",
+        space_pooling: str = "location",
+        norm: str = "group",
         linear_skip: bool = True,
         t_r: float = 2.0,
     ) -> None:
@@ -99,7 +114,9 @@ class Hybrid(DecoderModel):
         self.stem_channels, self.out_channels = stem_channels, out_channels
         self.max_grid, self.n_blocks, self.n_layers = max_grid, n_blocks, n_layers
         self.n_heads, self.n_space_heads = n_heads, n_space_heads
-        self.drop_prob, self.linear_skip = drop_prob, linear_skip
+        self.drop_prob, self.drop_kind = drop_prob, drop_kind
+        self.space_pooling, self.norm = space_pooling, norm
+        self.linear_skip = linear_skip
         self.encoder = VolumeEncoder(
             self.volume_shape,
             in_channels=in_channels,
@@ -109,65 +126,54 @@ class Hybrid(DecoderModel):
             n_blocks=n_blocks,
             drop_prob=drop_prob,
         )
-        self.pooling = LocationPooling(
-            math.prod(self.encoder.grid_shape),
-            self.encoder.out_channels,
-            width,
-            n_heads=n_space_heads,
-            drop_prob=drop_prob,
-        )
+        self.grid_shape = self.encoder.grid_shape
+        if _choice("norm", norm, ("group", "batch")) == "batch":
+            _use_batch_norm(self.encoder)
+        self.pooling = self._make_pooling()
         self.time = TimeTransformer(
             width, n_heads=n_heads, n_layers=n_layers, drop_prob=drop_prob
         )
         self.reset_head(self.n_outputs)
+        set_drop_kind(self, drop_kind)
 
-    def forward(self, x_BTXYZ: Tensor, times_s: Tensor | None = None) -> Tensor:
-        """Logits, (B, T, X, Y, Z) to (B, n_outputs); see `DecoderModel.forward`."""
-        logits_BK = super().forward(x_BTXYZ, times_s)
-        if self.skip is None:
-            return logits_BK
-        return logits_BK + self.skip(window_mean(self._check_input(x_BTXYZ), times_s))
+    def place(self, x_NCXYZ: Tensor) -> Tensor:
+        """Tokens of the grid's positions, (N, C, X, Y, Z) to (N, P, out_channels)."""
+        return self.encoder(x_NCXYZ).flatten(2).transpose(1, 2)
 
-    def forward_features(
-        self, x_BTXYZ: Tensor, times_s: Tensor | None = None
-    ) -> Tensor:
-        """Features of windows, (B, T, X, Y, Z) to (B, width), without the skip path."""
-        tokens_NPC, times_BG, real_BG = self._tokens(x_BTXYZ, times_s)
-        pooled_BGD = self.pooling(tokens_NPC).unflatten(0, times_BG.shape)
-        return self.time(pooled_BGD, times_BG, real_BG)[0]
-
-    def forward_head(self, features_BD: Tensor) -> Tensor:
-        """Logits of features, (B, width) to (B, n_outputs), without the skip path."""
-        return self.head(features_BD)
-
-    def reset_head(self, n_outputs: int) -> None:
-        """Replace the head, and the skip path, by new ones for `n_outputs` classes."""
-        self.n_outputs = n_outputs
-        self.head = nn.Linear(self.width, n_outputs)
-        x, y, z = self.volume_shape
-        self.skip = (
-            LinearReadout(n_outputs, self.in_channels * x * y * z)
-            if self.linear_skip
-            else None
+    def _make_pooling(self) -> Pooling:
+        kind = _choice(
+            "space_pooling", self.space_pooling, ("location", "content", "global")
+        )
+        n_channels, n_heads = self.encoder.out_channels, self.n_space_heads
+        if kind == "global":
+            return GlobalPooling(n_channels, self.width, drop_prob=self.drop_prob)
+        if kind == "content":
+            return ContentPooling(
+                n_channels, self.width, n_heads=n_heads, drop_prob=self.drop_prob
+            )
+        return LocationPooling(
+            math.prod(self.grid_shape),
+            n_channels,
+            self.width,
+            n_heads=n_heads,
+            drop_prob=self.drop_prob,
         )
 
-    def attention(
-        self, x_BTXYZ: Tensor, times_s: Tensor | None = None
-    ) -> dict[str, Tensor]:
-        """Return mean maps over space (B, G, gx, gy, gz) and over time (B, G, G)."""
-        tokens_NPC, times_BG, real_BG = self._tokens(x_BTXYZ, times_s)
-        space_NP = self.pooling.weights(tokens_NPC).mean(dim=1)
-        pooled_BGD = self.pooling(tokens_NPC).unflatten(0, times_BG.shape)
-        space = space_NP.reshape(*times_BG.shape, *self.encoder.grid_shape)
-        return {"space": space, "time": self.time(pooled_BGD, times_BG, real_BG)[1]}
 
-    def _tokens(
-        self, x_BTXYZ: Tensor, times_s: Tensor | None
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Token grids (B·G, P, C) of the groups, their times and which are real."""
-        x_BTCXYZ = self._check_input(x_BTXYZ)
-        x_BGCXYZ, times_BG, real_BG = group_frames(
-            x_BTCXYZ, *frame_times(x_BTCXYZ, times_s, self.t_r), self.frames_per_token
+def _use_batch_norm(module: nn.Module) -> None:
+    """Put BatchNorm in the place of every GroupNorm."""
+    for name, child in module.named_children():
+        if isinstance(child, nn.GroupNorm):
+            setattr(module, name, nn.BatchNorm3d(child.num_channels))
+        else:
+            _use_batch_norm(child)
+
+
+def _choice(name: str, value: str, choices: tuple[str, ...]) -> str:
+    if value not in choices:
+        raise InputError(
+            f"unknown {name}",
+            wanted=f"one of {', '.join(choices)}",
+            received=repr(value),
         )
-        grid_NCXYZ = self.encoder(x_BGCXYZ.flatten(0, 1))
-        return grid_NCXYZ.flatten(2).transpose(1, 2), times_BG, real_BG
+    return value

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from boldformer.errors import InputError
+
 # Shape suffixes:
 #   N volumes (batch x frames)   C channels   X, Y, Z voxels
 
@@ -43,7 +45,67 @@ def drop_connect(weight: Tensor, drop_prob: float, training: bool) -> Tensor:
     return weight * (kept * (2**16 / (2**16 - n_dropped)))
 
 
-class DropConnectLinear(nn.Linear):
+class Dropping(nn.Module):
+    """Base of layers that drop something while training (see `set_drop_kind`).
+
+    Attributes
+    ----------
+    drop_prob : float
+        Probability that a weight, or an output, is zeroed.
+    drop_kind : {"weights", "outputs"}
+        DropConnect, or dropout in its place.
+    """
+
+    drop_prob: float
+    drop_kind: str = "weights"
+
+    def drop_weights(self, weight: Tensor) -> Tensor:
+        """Return the weights with some of them zeroed by DropConnect."""
+        if self.drop_kind == "outputs":
+            return weight
+        return drop_connect(weight, self.drop_prob, self.training)
+
+    def drop_outputs(self, x: Tensor) -> Tensor:
+        """Return the outputs with some of them zeroed by dropout."""
+        if self.drop_kind == "weights":
+            return x
+        return F.dropout(x, self.drop_prob, self.training)
+
+
+def set_drop_kind(model: nn.Module, drop_kind: str) -> None:
+    """Choose for all layers of a model what drops while it is trained.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Its `Dropping` layers are changed.
+    drop_kind : {"weights", "outputs"}
+        DropConnect of weights, one mask for the whole batch, or dropout of the layers'
+        outputs, each for itself, with the same probability.
+
+    Raises
+    ------
+    InputError
+        For another kind.
+
+    References
+    ----------
+    Srivastava, N. et al. (2014). Dropout: a simple way to prevent neural networks from
+    overfitting. JMLR 15.
+    Wan, L. et al. (2013). Regularization of neural networks using DropConnect. ICML.
+    """
+    if drop_kind not in ("weights", "outputs"):
+        raise InputError(
+            "unknown drop_kind",
+            wanted="'weights' (DropConnect) or 'outputs' (dropout)",
+            received=repr(drop_kind),
+        )
+    for module in model.modules():
+        if isinstance(module, Dropping):
+            module.drop_kind = drop_kind
+
+
+class DropConnectLinear(Dropping, nn.Linear):
     """Linear layer, (..., in) to (..., out), whose weights drop while training."""
 
     def __init__(
@@ -54,11 +116,11 @@ class DropConnectLinear(nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply the layer to (..., in_features)."""
-        weight = drop_connect(self.weight, self.drop_prob, self.training)
-        return F.linear(x, weight, self.bias)
+        weight = self.drop_weights(self.weight)
+        return self.drop_outputs(F.linear(x, weight, self.bias))
 
 
-class DropConnectConv3d(nn.Conv3d):
+class DropConnectConv3d(Dropping, nn.Conv3d):
     """3-D convolution, NCXYZ to NCXYZ, whose weights drop while training.
 
     Stride 2 comes with a kernel of 4 and stride 1 with one of 3, both padded by 1; an
@@ -89,8 +151,8 @@ class DropConnectConv3d(nn.Conv3d):
 
     def forward(self, x_NCXYZ: Tensor) -> Tensor:
         """Convolve (N, in_channels, x, y, z)."""
-        weight = drop_connect(self.weight, self.drop_prob, self.training)
-        return self._conv_forward(x_NCXYZ, weight, self.bias)
+        weight = self.drop_weights(self.weight)
+        return self.drop_outputs(self._conv_forward(x_NCXYZ, weight, self.bias))
 
 
 def halve(
@@ -105,6 +167,21 @@ def halve(
     sx, sy, sz = (2 if size >= at_least else 1 for size in volume_shape)
     x, y, z = volume_shape
     return (sx, sy, sz), (x // sx, y // sy, z // sz)
+
+
+def stage_channels(
+    n_stages: int, stem_channels: int, out_channels: int
+) -> tuple[int, ...]:
+    """Channels after each of the stages that halve a volume.
+
+    The last gives `out_channels`, the one before it `stem_channels`, and each one
+    before that half as many as the next: eight times the voxels cost twice as much, not
+    eight times. A single stage gives `stem_channels`.
+    """
+    if n_stages == 1:
+        return (stem_channels,)
+    finer = [max(1, stem_channels >> step) for step in range(n_stages - 1)]
+    return (*finer[::-1], out_channels)
 
 
 def group_norm(channels: int) -> nn.GroupNorm:
@@ -168,6 +245,19 @@ class ResidualBlock(nn.Module):
         return x_NCXYZ + self.conv(F.gelu(self.norm(x_NCXYZ)))
 
 
+def _halvings(
+    volume_shape: tuple[int, int, int], max_grid: int
+) -> tuple[list[tuple[int, int, int]], list[tuple[int, int, int]]]:
+    """Shapes from a volume's to the token grid's, and the strides between them."""
+    strides, shape = halve(volume_shape, at_least=8)
+    shapes, steps = [volume_shape, shape], [strides]
+    while max(shape) > max_grid:
+        strides, shape = halve(shape, at_least=max_grid + 1)
+        shapes.append(shape)
+        steps.append(strides)
+    return shapes, steps
+
+
 class VolumeEncoder(nn.Module):
     """Convolutions from a volume to a coarse grid of tokens that keep their place.
 
@@ -180,8 +270,10 @@ class VolumeEncoder(nn.Module):
     ----------
     volume_shape : tuple of int
         ``(x, y, z)``; axes down to a single voxel are taken.
-    in_channels, stem_channels, out_channels : int
-        Values per voxel, channels after the first convolution, channels of a token.
+    in_channels : int
+        Values per voxel.
+    stem_channels, out_channels : int
+        Channels before and after the last halving (see `stage_channels`).
     max_grid : int
         Longest axis of the token grid.
     n_blocks : int
@@ -207,19 +299,15 @@ class VolumeEncoder(nn.Module):
         drop_prob: float,
     ) -> None:
         super().__init__()
-        strides, shape = halve(volume_shape, at_least=8)
+        shapes, steps = _halvings(volume_shape, max_grid)
+        widths = stage_channels(len(steps), stem_channels, out_channels)
         stages: list[nn.Module] = [
-            ConvStage(
-                in_channels, stem_channels, volume_shape, strides, drop_prob=drop_prob
+            ConvStage(before, after, shape, strides, drop_prob=drop_prob)
+            for before, after, shape, strides in zip(
+                (in_channels, *widths), widths, shapes, steps, strict=False
             )
         ]
-        channels = stem_channels
-        while max(shape) > max_grid:
-            strides, smaller = halve(shape, at_least=max_grid + 1)
-            stages.append(
-                ConvStage(channels, out_channels, shape, strides, drop_prob=drop_prob)
-            )
-            channels, shape = out_channels, smaller
+        channels, shape = widths[-1], shapes[-1]
         stages += [
             ResidualBlock(channels, shape, drop_prob=drop_prob) for _ in range(n_blocks)
         ]

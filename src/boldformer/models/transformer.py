@@ -13,7 +13,7 @@ from boldformer.models.attention import (
     TimeTransformer,
     check_heads,
 )
-from boldformer.models.base import DecoderModel, frame_times, group_frames
+from boldformer.models.encoding import GridModel
 from boldformer.models.registry import register
 
 # Shape suffixes: B windows  T frames  G groups of frames  N volumes (B·G)
@@ -21,7 +21,7 @@ from boldformer.models.registry import register
 
 
 @register("transformer")
-class Transformer(DecoderModel):
+class Transformer(GridModel):
     """Attention half of the hybrid as a full model, without convolutions.
 
     Shapes: windows (B, T, X, Y, Z) → groups of frames (B, G, X, Y, Z) → patches
@@ -55,8 +55,6 @@ class Transformer(DecoderModel):
     Arnab, A. et al. (2021). ViViT: a video vision transformer. ICCV (space, then time).
     """
 
-    has_attention = True
-
     def __init__(
         self,
         *,
@@ -66,7 +64,7 @@ class Transformer(DecoderModel):
         in_channels: int = 1,
         frames_per_token: int = 4,
         width: int = 64,
-        patch_width: int = 64,
+        patch_width: int = 96,
         patches_per_axis: int = 8,
         n_space_layers: int = 1,
         n_layers: int = 1,
@@ -89,10 +87,11 @@ class Transformer(DecoderModel):
         self.n_heads, self.n_space_heads = n_heads, n_space_heads
         size = math.ceil(max(self.volume_shape) / patches_per_axis)
         self.patch_shape = tuple(min(size, axis) for axis in self.volume_shape)
-        self.grid_shape = tuple(
+        gx, gy, gz = (
             math.ceil(axis / patch)
             for axis, patch in zip(self.volume_shape, self.patch_shape, strict=True)
         )
+        self.grid_shape = (gx, gy, gz)
         n_patches = math.prod(self.grid_shape)
         self.embed = nn.Linear(in_channels * math.prod(self.patch_shape), patch_width)
         self.position = nn.Parameter(0.02 * torch.randn(n_patches, patch_width))
@@ -108,32 +107,13 @@ class Transformer(DecoderModel):
         )
         self.reset_head(self.n_outputs)
 
-    def forward_features(
-        self, x_BTXYZ: Tensor, times_s: Tensor | None = None
-    ) -> Tensor:
-        """Features of windows, (B, T, X, Y, Z) to (B, width)."""
-        tokens_NPE, times_BG, real_BG = self._tokens(x_BTXYZ, times_s)
-        pooled_BGD = self.pooling(tokens_NPE).unflatten(0, times_BG.shape)
-        return self.time(pooled_BGD, times_BG, real_BG)[0]
-
-    def forward_head(self, features_BD: Tensor) -> Tensor:
-        """Logits of features, (B, width) to (B, n_outputs)."""
-        return self.head(features_BD)
-
-    def reset_head(self, n_outputs: int) -> None:
-        """Replace the head by a new one for `n_outputs` classes."""
-        self.n_outputs = n_outputs
-        self.head = nn.Linear(self.width, n_outputs)
-
-    def attention(
-        self, x_BTXYZ: Tensor, times_s: Tensor | None = None
-    ) -> dict[str, Tensor]:
-        """Return mean maps over space (B, G, gx, gy, gz) and over time (B, G, G)."""
-        tokens_NPE, times_BG, real_BG = self._tokens(x_BTXYZ, times_s)
-        space_NP = self.pooling.weights(tokens_NPE).mean(dim=1)
-        pooled_BGD = self.pooling(tokens_NPE).unflatten(0, times_BG.shape)
-        space = space_NP.reshape(*times_BG.shape, *self.grid_shape)
-        return {"space": space, "time": self.time(pooled_BGD, times_BG, real_BG)[1]}
+    def place(self, x_NCXYZ: Tensor) -> Tensor:
+        """Tokens of patches that attended to each other, to (N, P, patch_width)."""
+        tokens_NPE = self.embed(_patches(x_NCXYZ, self.patch_shape)) + self.position
+        all_NP = torch.ones_like(tokens_NPE[..., 0], dtype=torch.bool)
+        for block in self.space:
+            tokens_NPE, _ = block(tokens_NPE, all_NP)
+        return tokens_NPE
 
     def upsample(self, maps: Tensor) -> Tensor:
         """Resample maps to voxels; the grid may reach beyond the volume's end."""
@@ -142,21 +122,6 @@ class Transformer(DecoderModel):
         voxels = nn.functional.interpolate(maps, size=covered, mode="trilinear")
         x, y, z = self.volume_shape
         return voxels[..., :x, :y, :z]
-
-    def _tokens(
-        self, x_BTXYZ: Tensor, times_s: Tensor | None
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Patches (B·G, P, E) after attention over space, times, which are real."""
-        x_BTCXYZ = self._check_input(x_BTXYZ)
-        x_BGCXYZ, times_BG, real_BG = group_frames(
-            x_BTCXYZ, *frame_times(x_BTCXYZ, times_s, self.t_r), self.frames_per_token
-        )
-        patches = _patches(x_BGCXYZ.flatten(0, 1), self.patch_shape)
-        tokens_NPE = self.embed(patches) + self.position
-        all_NP = torch.ones_like(tokens_NPE[..., 0], dtype=torch.bool)
-        for block in self.space:
-            tokens_NPE, _ = block(tokens_NPE, all_NP)
-        return tokens_NPE, times_BG, real_BG
 
 
 def _patches(x_NCXYZ: Tensor, patch_shape: tuple[int, ...]) -> Tensor:

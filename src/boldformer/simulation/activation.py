@@ -7,8 +7,9 @@ from importlib import resources
 import numpy as np
 import pandas as pd
 
+from boldformer.preprocessing.gaussian import FWHM_PER_SIGMA
 from boldformer.simulation.anatomy import Anatomy, Template
-from boldformer.simulation.fields import FWHM_PER_SIGMA, Floats, SmoothField
+from boldformer.simulation.fields import Floats, SmoothField
 from boldformer.simulation.spec import CONDITIONS
 
 # Percent signal change at the plateau, in pure grey matter at a focus of weight one;

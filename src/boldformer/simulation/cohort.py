@@ -128,8 +128,8 @@ def _record(spec: CohortSpec) -> dict[str, Any]:
 def _differences(layout: Layout) -> list[str]:
     found: dict[str, Any] = json.loads(layout.record.read_text(encoding="utf-8"))
     wanted = _record(layout.spec)
-    same = [name for name in wanted if name not in GROWING]
-    differing = [name for name in same if found.get(name) != wanted[name]]
+    same = [name for name in wanted | found if name not in GROWING]
+    differing = [name for name in same if found.get(name) != wanted.get(name)]
     return differing + [name for name in GROWING if found.get(name, 0) > wanted[name]]
 
 

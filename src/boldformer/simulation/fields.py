@@ -6,9 +6,9 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
+from boldformer.preprocessing.gaussian import FWHM_PER_SIGMA
 
-FWHM_PER_SIGMA = 2.0 * np.sqrt(2.0 * np.log(2.0))
+Floats = NDArray[np.float32]
 
 
 class SmoothField:

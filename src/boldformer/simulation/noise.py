@@ -66,7 +66,8 @@ def draw_noise(
             noise[row] += field.volumes(heights[row : row + 1])[0][template.head]
     strength = 0.8 * anatomy.white + 1.0 * anatomy.grey + 1.4 * anatomy.fluid
     outside = np.clip(1.0 - anatomy.white - anatomy.grey - anatomy.fluid, 0, 1)
-    noise *= (NOISE_PERCENT * (strength + 2.0 * outside))[template.head]
+    percent = spec.noise_scale * NOISE_PERCENT
+    noise *= (percent * (strength + 2.0 * outside))[template.head]
     return noise
 
 

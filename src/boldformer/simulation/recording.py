@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -19,6 +19,7 @@ from boldformer.simulation.motion import (
     motion_images,
 )
 from boldformer.simulation.noise import draw_noise, draw_physiology
+from boldformer.simulation.site import Site, draw_site
 from boldformer.simulation.spec import CohortSpec
 
 RUN_GAIN_SD = 0.01
@@ -31,16 +32,19 @@ class Person:
     Attributes
     ----------
     anatomy : Anatomy
-        The person's brain.
+        The person's brain, as bright as the site shows it.
     maps : array, (n_conditions, x, y, z)
         Planted activations in percent signal change at the plateau of a block.
     hrf : array
         Haemodynamic response.
+    site : Site
+        Where the person is recorded.
     """
 
     anatomy: Anatomy
     maps: Floats
     hrf: np.ndarray
+    site: Site
 
 
 @dataclass(frozen=True)
@@ -63,8 +67,9 @@ class SimulatedRun:
 def random_source(spec: CohortSpec, *key: int) -> np.random.Generator:
     """Make the generator of a person ``(subject,)`` or a run ``(subject, run)``.
 
-    It depends on the seed and the key alone, so neither the order in which a cohort is
-    made nor its size changes anybody.
+    The site of the cohort is ``(0,)``, since people count from 1. A generator depends
+    on the seed and the key alone, so neither the order in which a cohort is made nor
+    its size changes anybody.
     """
     return np.random.default_rng(np.random.SeedSequence(spec.seed, spawn_key=key))
 
@@ -75,7 +80,9 @@ def draw_person(spec: CohortSpec, template: Template, subject: int) -> Person:
     anatomy = draw_anatomy(rng, template)
     maps = draw_maps(rng, template, anatomy, spec.conditions)
     maps *= np.float32(spec.effect_size)
-    return Person(anatomy, maps, draw_hrf(rng))
+    site = draw_site(random_source(spec, 0), template, spec.site_offset)
+    lit = replace(anatomy, baseline=anatomy.baseline * site.sensitivity * site.gain)
+    return Person(lit, maps, draw_hrf(rng), site)
 
 
 def draw_run(
@@ -96,9 +103,12 @@ def draw_run(
     maps = np.vstack([person.maps[:, head], physiology.maps[:, head], spin_history])
     gain = np.float32(np.exp(rng.normal(0.0, RUN_GAIN_SD)))
     data = draw_noise(rng, template, anatomy, spec)
+    # In percent of a baseline that is brighter where the site is more sensitive.
+    data /= person.site.sensitivity[head]
     _compose(
         data,
         baseline=gain * anatomy.baseline[head],
+        background=person.site.background[head],
         shared=shared.astype(np.float32),
         maps=maps.astype(np.float32),
         motion=motion.astype(np.float32),
@@ -112,6 +122,7 @@ def _compose(
     data: Floats,
     *,
     baseline: Floats,
+    background: Floats,
     shared: Floats,
     maps: Floats,
     motion: Floats,
@@ -121,10 +132,11 @@ def _compose(
 
     A run on a fine grid takes a gigabyte; whole-run intermediates would take several.
     """
+    still = baseline + background
     for row, volume in enumerate(data):
         volume += shared[row] @ maps
         volume *= baseline / np.float32(100.0)
-        volume += baseline + motion[row] @ motion_maps
+        volume += still + motion[row] @ motion_maps
 
 
 def _condition_courses(

@@ -13,6 +13,9 @@ INITIAL_REST_S = 10.0
 FINAL_REST_S = 10.0
 MINIMUM_REST_S = 2.0
 LARGEST_SIDE = 100
+# Beyond this the background swallows the brain.
+LARGEST_OFFSET = 1.0
+LATER = ("noise_scale", "site_offset")
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,13 @@ class CohortSpec:
         Length of a block of movement in seconds.
     task : str
         BIDS task label.
+    noise_scale : float
+        Factor on the noise of voxels; heart beat, breathing, drift and head movement
+        stay what they are.
+    site_offset : float
+        How far the scanner departs from the others, as a fraction of the mean
+        intensity: a smooth sensitivity, a smooth background and a gain that all
+        recordings of the cohort share, drawn from its seed; 0 leaves them out.
 
     Raises
     ------
@@ -62,6 +72,8 @@ class CohortSpec:
     conditions: tuple[str, ...] = CONDITIONS
     block_s: float = 16.0
     task: str = "somatotopy"
+    noise_scale: float = 1.0
+    site_offset: float = 0.0
 
     def __post_init__(self) -> None:
         self._check_counts()
@@ -94,10 +106,16 @@ class CohortSpec:
         return len(self.conditions) * (self.block_s + MINIMUM_REST_S)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, as they are written beside the data."""
+        """Plain values, as they are written beside the data.
+
+        What came later is left out where it changes nothing, so that a cohort made
+        before it existed is still recognised, to the byte.
+        """
+        later = {f.name: f.default for f in dataclasses.fields(self) if f.name in LATER}
         return {
             key: list(value) if isinstance(value, tuple) else value
             for key, value in dataclasses.asdict(self).items()
+            if key not in later or value != later[key]
         }
 
     def _check_counts(self) -> None:
@@ -111,8 +129,16 @@ class CohortSpec:
             ("voxel_size_mm", 1.0),
             ("effect_size", 0.0),
             ("block_s", 1.0),
+            ("noise_scale", 0.0),
+            ("site_offset", 0.0),
         ):
             _check(name, getattr(self, name), (int, float), least)
+        if self.site_offset > LARGEST_OFFSET:
+            raise InputError(
+                "bad site_offset",
+                wanted=f"a fraction of the mean intensity, 0 to {LARGEST_OFFSET:g}",
+                received=repr(self.site_offset),
+            )
 
     def _check_shape(self) -> None:
         shape = self.volume_shape

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +106,55 @@ class EpochCheckpoint(Checkpoint):
         trainer.save_checkpoint(self.path)
 
 
+class DrawLog(Callback):
+    """Write down how every batch was augmented, one JSON object a line.
+
+    A line has the epoch and the step, both from 0, the ``rows`` (windows) of the batch,
+    and `Draw.to_dict`. A resumed training goes on where its checkpoint was written.
+
+    Parameters
+    ----------
+    path : Path
+        File that grows line by line.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.size = 0
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Forget what was written after the checkpoint."""
+        if trainer.is_global_zero:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.path.touch()
+            os.truncate(self.path, min(self.size, self.path.stat().st_size))
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, index: int
+    ) -> None:
+        """Add a line a step."""
+        step, piece = divmod(index, pl_module.order.accumulate)
+        if piece > 0 or not trainer.is_global_zero:
+            return
+        line = {"epoch": trainer.current_epoch, "step": step}
+        line |= {"rows": batch["batch"].tolist()} | pl_module.drawn.to_dict()
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Note how far the file has grown."""
+        if trainer.is_global_zero:
+            self.size = self.path.stat().st_size
+
+    def state_dict(self) -> dict[str, Any]:
+        """Size of the file, for the checkpoint."""
+        return {"size": self.size}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from the checkpoint's size."""
+        self.size = state_dict["size"]
+
+
 class Bar(Callback):
     """One progress bar for the whole training, on standard error."""
 
@@ -118,9 +169,9 @@ class Bar(Callback):
             dynamic_ncols=True,
         )
 
-    def on_train_batch_end(self, *_: Any) -> None:
-        """Move on by a step."""
-        self.bar.update()
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        """Move on to the step that is reached."""
+        self.bar.update(trainer.global_step - self.bar.n)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Show epoch, loss and validation accuracy."""

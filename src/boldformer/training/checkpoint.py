@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from lightning.pytorch.plugins.io import CheckpointIO
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from boldformer.config import TrainingConfig, to_dict
 from boldformer.data.atomic import atomic_path
 from boldformer.errors import InputError
+from boldformer.models import DecoderModel
+from boldformer.training.source import WindowSource
 
 _KEY = "tree"
 # Containers that JSON lacks are written as {mark: content}.
@@ -97,6 +103,33 @@ def _decode(value: Any, tensors: dict[str, Tensor]) -> Any:
         pairs = value[_ITEMS]
         return {_decode(k, tensors): _decode(v, tensors) for k, v in pairs}
     return {key: _decode(item, tensors) for key, item in value.items()}
+
+
+def fingerprint(
+    model: DecoderModel,
+    windows: WindowSource,
+    labels: np.ndarray,
+    groups: np.ndarray,
+    config: TrainingConfig,
+    transform: Callable | None = None,
+) -> str:
+    """Tell a training from others: a hash of model, settings, labels and groups.
+
+    The device plays no part, and of a transform only its name is known.
+    """
+    settings = to_dict(config)
+    del settings["device"]
+    named = getattr(transform, "__qualname__", type(transform).__qualname__)
+    facts = [
+        type(model).__name__,
+        model.get_config(),
+        settings,
+        list(windows.shape),
+        labels.tolist(),
+        groups.astype(str).tolist(),
+        named,
+    ]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
 class SafeCheckpointIO(CheckpointIO):

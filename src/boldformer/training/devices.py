@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import torch
+import torch.distributed
 
 from boldformer.errors import InputError
 
@@ -74,6 +77,32 @@ def _cpu_has_bf16() -> bool:
     # Old releases of torch cannot tell; they then compute in 32 bits.
     capabilities: dict = getattr(torch.cpu, "get_capabilities", dict)()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
+class Processes(NamedTuple):
+    """The processes that train one model together, and which of them this is.
+
+    Parameters
+    ----------
+    total : int
+        All of them.
+    rank : int
+        This one.
+    per_node : int
+        Those on a machine.
+    """
+
+    total: int = 1
+    rank: int = 0
+    per_node: int = 1
+
+
+def launched_processes() -> Processes:
+    """Tell the processes that `torchrun` started; a single one otherwise."""
+    if not torch.distributed.is_torchelastic_launched():
+        return Processes()
+    names = ("WORLD_SIZE", "RANK", "LOCAL_WORLD_SIZE")
+    return Processes(*(int(os.environ[name]) for name in names))
 
 
 @contextlib.contextmanager

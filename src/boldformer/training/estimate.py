@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from boldformer.config import ModelConfig, TrainingConfig
 from boldformer.models.base import DecoderModel
 from boldformer.models.registry import create
+from boldformer.training.augment import Transform
 from boldformer.training.fit import FitResult, fit_model, predict_proba
 from boldformer.training.source import WindowSource
 
@@ -23,6 +25,8 @@ def estimate(
     *,
     n_outputs: int,
     t_r: float,
+    classes: Sequence[str] = (),
+    transform: Transform | None = None,
     checkpoint_dir: Path | None = None,
     progress: bool = True,
 ) -> tuple[DecoderModel, FitResult]:
@@ -42,6 +46,10 @@ def estimate(
         Number of classes.
     t_r : float
         Seconds between frames.
+    classes : sequence of str, optional
+        Names of the classes.
+    transform : callable, optional
+        A further augmentation; see `boldformer.training.fit.fit_model`.
     checkpoint_dir : Path, optional
         Where an interrupted fit left its state, and leaves it.
     progress : bool
@@ -72,6 +80,8 @@ def estimate(
         groups,
         training,
         times_s=np.arange(n_times) * t_r,
+        classes=classes,
+        transform=transform,
         checkpoint_dir=checkpoint_dir,
         progress=progress,
     )

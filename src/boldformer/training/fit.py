@@ -2,36 +2,44 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from lightning.pytorch.callbacks import EarlyStopping
 
-from boldformer.config import TrainingConfig, to_dict
+from boldformer.config import TrainingConfig
+from boldformer.data.protocol import Protocol, Use
 from boldformer.data.splits import held_out_groups
 from boldformer.errors import InputError
 from boldformer.models import DecoderModel
-from boldformer.training.batches import Batches, SeededBatches, batch_loader
+from boldformer.training.augment import Transform
+from boldformer.training.batches import (
+    Batches,
+    SeededBatches,
+    batch_loader,
+    class_balance,
+)
 from boldformer.training.callbacks import (
     MONITORED,
     Bar,
     BestWeights,
+    DrawLog,
     EpochCheckpoint,
     History,
 )
-from boldformer.training.devices import resolve_device
+from boldformer.training.checkpoint import fingerprint
+from boldformer.training.devices import launched_processes, resolve_device
 from boldformer.training.linear import LinearDecoder
 from boldformer.training.module import TrainingModule
 from boldformer.training.predict import predict_proba
+from boldformer.training.sides import refuse_sides
 from boldformer.training.source import WindowSource, gather_means
-from boldformer.training.start import set_readout, start_readout
+from boldformer.training.start import fit_readout, start_readout
 from boldformer.training.trainer import run_trainer
 
 __all__ = ["FitResult", "fit_model", "predict_proba"]
@@ -62,17 +70,28 @@ class FitResult:
         Epochs trained; 0 for a closed-form solution.
     best_epoch : int
         Epoch whose weights were kept.
-    early_stopping : bool
-        Whether training groups were held out to choose it.
     seconds : float
         Time this call took.
+    uses : tuple of Use
+        What was fitted to, stopped or chosen by which of the windows given.
     """
 
     history: pd.DataFrame
     epochs: int
     best_epoch: int
-    early_stopping: bool
     seconds: float
+    uses: tuple[Use, ...]
+
+    @property
+    def held_out(self) -> np.ndarray:
+        """Rows that early stopping held out, (n_held_out,); empty without it."""
+        rows = [use.rows for use in self.uses if use.purpose == "stop"]
+        return np.concatenate([np.empty(0, np.int64), *rows])
+
+    @property
+    def early_stopping(self) -> bool:
+        """Whether training groups were held out to choose an epoch."""
+        return len(self.held_out) > 0
 
 
 def fit_model(
@@ -83,7 +102,10 @@ def fit_model(
     config: TrainingConfig,
     *,
     times_s: np.ndarray | None = None,
+    classes: Sequence[str] = (),
+    transform: Transform | None = None,
     checkpoint_dir: Path | None = None,
+    draws: Path | None = None,
     progress: bool = True,
 ) -> FitResult:
     """Train a model in place.
@@ -91,12 +113,12 @@ def fit_model(
     Networks are trained on the windows of some groups and stopped early by those of
     the others, all of them training groups; linear models are fitted in closed form.
 
-    Where the model has a linear skip path and ``config.linear_start`` says so, that
-    path is the closed-form linear decoder of the same training windows, and the network
-    learns what it leaves: in training it is fed the linear logits of decoders fitted
+    Where the model has a linear skip path and ``config.linear_path`` says so, that
+    path becomes the closed-form linear decoder of the same training windows: beside the
+    network, which is trained by itself, or before it, and the network learns what it
+    leaves. Then the network is fed, in training, the linear logits of decoders fitted
     without a window's group, since a linear decoder leaves nothing to learn on windows
-    that it has seen. Otherwise the path stays at zero. With many groups the network
-    alone is more accurate; with a handful of windows it is not.
+    that it has seen. Both are as in an opinion pool: logits are added.
 
     Parameters
     ----------
@@ -112,9 +134,16 @@ def fit_model(
         Settings.
     times_s : ndarray, shape (n_times,) or (n_windows, n_times), optional
         Seconds of the frames.
+    classes : sequence of str, optional
+        Names of the classes; ``config.flip_x`` needs to know them.
+    transform : callable, optional
+        A further augmentation: a function of one window, (n_times, x, y, z), to another
+        one, such as a TorchIO transform. Its randomness must be torch's.
     checkpoint_dir : Path, optional
         Where a checkpoint is kept after every epoch, and resumed from when there is
         one.
+    draws : Path, optional
+        File to which every augmentation is written (see `DrawLog`).
     progress : bool
         Whether to show a progress bar.
 
@@ -135,6 +164,8 @@ def fit_model(
     started = time.perf_counter()
     labels, groups = np.asarray(labels, dtype=np.int64), np.asarray(groups)
     _check(model, windows, labels, groups)
+    if config.flip_x:
+        refuse_sides(classes)
     fit = _fit_linear if model.solver == "linear" else _fit_network
     result = fit(
         model,
@@ -143,7 +174,9 @@ def fit_model(
         groups,
         config,
         times_s=times_s,
+        transform=transform,
         checkpoint_dir=checkpoint_dir,
+        draws=draws,
         progress=progress,
     )
     model.eval()
@@ -158,10 +191,14 @@ def _fit_linear(
     config: TrainingConfig,
     **_: Any,
 ) -> FitResult:
-    means = gather_means(windows, np.arange(len(windows)))
-    decoder = LinearDecoder(loss=model.loss, C=model.C).fit(means, labels, groups)
-    set_readout(model.readout, windows, decoder, decoder.temperature_)
-    return FitResult(pd.DataFrame(columns=list(HISTORY_COLUMNS)), 0, 0, False, 0.0)
+    fit_readout(
+        model.readout, windows, labels, groups, LinearDecoder(model.loss, model.C)
+    )
+    protocol, rows = Protocol(), np.arange(len(windows))
+    protocol.record("linear weights", rows)
+    protocol.record("penalty and voxels", rows, purpose="select")
+    history = pd.DataFrame(columns=list(HISTORY_COLUMNS))
+    return FitResult(history, 0, 0, 0.0, tuple(protocol))
 
 
 def _fit_network(
@@ -172,7 +209,9 @@ def _fit_network(
     config: TrainingConfig,
     *,
     times_s: np.ndarray | None,
+    transform: Transform | None,
     checkpoint_dir: Path | None,
+    draws: Path | None,
     progress: bool,
 ) -> FitResult:
     held = None
@@ -186,9 +225,25 @@ def _fit_network(
         )
     rows = np.arange(len(windows))
     train = rows if held is None else rows[~held]
-    offsets = _linear_start(model, windows, labels, groups, config)
+    model.set_brain(_brain(windows))
+    skip: Any = getattr(model, "skip", None)
+    path = _linear_path(skip, groups, config)
+    offsets = None
+    if path == "before":
+        means = gather_means(windows, rows)
+        offsets = start_readout(skip, windows, means, labels, groups)
     batches = Batches(windows, labels, times_s, offsets)
-    order = SeededBatches(train, config.batch_size, config.seed)
+    weights, chances = class_balance(labels[train], model.n_outputs, config.balance)
+    processes = launched_processes()
+    order = SeededBatches(
+        train,
+        config.batch_size,
+        config.seed,
+        chances=chances,
+        accumulate=config.accumulate,
+        n_processes=processes.total,
+        rank=processes.rank,
+    )
     device = resolve_device(config.device)
     loaders = [batch_loader(batches, order, device)]
     if held is not None:
@@ -197,9 +252,10 @@ def _fit_network(
     module = TrainingModule(
         model,
         config,
-        _class_weights(labels[train], model.n_outputs),
+        weights,
         order,
-        _fingerprint(model, windows, labels, groups, config),
+        fingerprint(model, windows, labels, groups, config, transform),
+        transform,
     )
     history, best = History(), BestWeights()
     callbacks = [history, best]
@@ -207,19 +263,36 @@ def _fit_network(
         callbacks.append(_early_stopping(config.patience))
     if progress:
         callbacks.append(Bar())
-    path = None
+    if draws is not None:
+        callbacks.append(DrawLog(Path(draws)))
+    checkpoint = None
     if checkpoint_dir is not None:
-        path = Path(checkpoint_dir) / CHECKPOINT
-        callbacks.append(EpochCheckpoint(path))
-    run_trainer(module, loaders, callbacks, config, path)
+        checkpoint = Path(checkpoint_dir) / CHECKPOINT
+        callbacks.append(EpochCheckpoint(checkpoint))
+    run_trainer(module, loaders, callbacks, config, checkpoint)
     model.cpu().load_state_dict(best.weights, strict=True)
+    if path == "beside":
+        fit_readout(skip, windows, labels, groups)
     return FitResult(
         history=pd.DataFrame(history.rows, columns=list(HISTORY_COLUMNS)),
         epochs=len(history.rows),
         best_epoch=best.epoch,
-        early_stopping=held is not None,
         seconds=0.0,
+        uses=_declared(train, held, path != "off"),
     )
+
+
+def _declared(
+    train: np.ndarray, held: np.ndarray | None, has_path: bool
+) -> tuple[Use, ...]:
+    protocol = Protocol()
+    protocol.record("network weights", train)
+    if held is not None:
+        protocol.record("early stopping", np.flatnonzero(held), purpose="stop")
+    if has_path:
+        everything = train if held is None else np.arange(len(held))
+        protocol.record("linear path", everything)
+    return tuple(protocol)
 
 
 def _early_stopping(patience: int) -> EarlyStopping:
@@ -229,57 +302,30 @@ def _early_stopping(patience: int) -> EarlyStopping:
     )
 
 
-def _linear_start(
-    model: DecoderModel,
-    windows: WindowSource,
-    labels: np.ndarray,
-    groups: np.ndarray,
-    config: TrainingConfig,
-) -> np.ndarray | None:
-    """Fit the skip path, and give the logits that stand for it in training."""
-    skip = getattr(model, "skip", None)
+def _brain(windows: WindowSource) -> np.ndarray:
+    """Voxels that hold brain, (x, y, z)."""
+    n_voxels = windows.means(np.arange(1)).shape[1]
+    return windows.unmask(np.ones((1, n_voxels), dtype=np.float32))[0] > 0
+
+
+def _linear_path(skip: Any, groups: np.ndarray, config: TrainingConfig) -> str:
+    """Settle what becomes of the skip path: "before", "beside" or "off"."""
+    choices = ("auto", "before", "beside", "off")
+    if config.linear_path not in choices:
+        raise InputError(
+            "unknown linear_path",
+            wanted=f"one of {', '.join(choices)}",
+            received=repr(config.linear_path),
+        )
     if skip is None:
-        return None
+        return "off"
     skip.requires_grad_(False)
     n_groups = len(np.unique(groups))
-    few = n_groups < FEW_GROUPS
-    wanted = {"on": True, "off": False, "auto": few}.get(config.linear_start)
-    if wanted is None:
-        raise InputError(
-            "unknown linear_start",
-            wanted="'auto', 'on' or 'off'",
-            received=repr(config.linear_start),
-        )
-    if not wanted or n_groups < 2:
-        return None
-    means = gather_means(windows, np.arange(len(windows)))
-    return start_readout(skip, windows, means, labels, groups)
-
-
-def _class_weights(labels: np.ndarray, n_outputs: int) -> torch.Tensor:
-    counts = np.bincount(labels, minlength=n_outputs)
-    weights = len(labels) / (np.count_nonzero(counts) * np.maximum(counts, 1))
-    return torch.as_tensor(weights, dtype=torch.float32)
-
-
-def _fingerprint(
-    model: DecoderModel,
-    windows: WindowSource,
-    labels: np.ndarray,
-    groups: np.ndarray,
-    config: TrainingConfig,
-) -> str:
-    settings = to_dict(config)
-    del settings["device"]
-    facts = [
-        type(model).__name__,
-        model.get_config(),
-        settings,
-        list(windows.shape),
-        labels.tolist(),
-        groups.astype(str).tolist(),
-    ]
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+    if config.linear_path == "auto":
+        few = n_groups < FEW_GROUPS
+        return "off" if n_groups < 2 else "before" if few else "beside"
+    needs_two = config.linear_path == "before"
+    return "off" if needs_two and n_groups < 2 else config.linear_path
 
 
 def _check(

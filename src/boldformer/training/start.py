@@ -1,4 +1,4 @@
-"""Closed-form linear weights: for linear models, and as a start of a skip path."""
+"""Closed-form linear weights: for linear models, and for skip paths of networks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from boldformer.models.linear import LinearReadout
 from boldformer.training.linear import LinearDecoder, fit_temperature, gram_matrix
 from boldformer.training.screening import grouped_folds
-from boldformer.training.source import WindowSource
+from boldformer.training.source import WindowSource, gather_means
 
 CROSS_FOLDS = 5
 # Where every window is decoded rightly the best temperature is none at all; logits
@@ -16,25 +16,44 @@ CROSS_FOLDS = 5
 LOWEST_TEMPERATURE = 0.2
 
 
-def set_readout(
+def fit_readout(
     readout: LinearReadout,
     source: WindowSource,
-    decoder: LinearDecoder,
-    temperature: float,
+    labels: np.ndarray,
+    groups: np.ndarray,
+    decoder: LinearDecoder | None = None,
 ) -> None:
-    """Write a fitted decoder's weights into a readout.
+    """Fit a linear decoder to the means of all windows, into a readout.
 
     Parameters
     ----------
     readout : LinearReadout
         Changed in place: the softmax of its logits becomes the decoder's probability.
     source : WindowSource
-        Says where the voxels belong on the grid.
-    decoder : LinearDecoder
-        Fitted to `source.means`, with classes from 0 on.
-    temperature : float
-        Divides the decisions.
+        Windows.
+    labels : ndarray of int, shape (n_windows,)
+        Classes.
+    groups : ndarray of str, shape (n_windows,)
+        What the decoder's inner folds keep apart.
+    decoder : LinearDecoder, optional
+        Settings; those of a network's skip path by default.
     """
+    means = gather_means(source, np.arange(len(source)))
+    if decoder is not None:
+        decoder.fit(means, labels, groups)
+        _set(readout, source, decoder, decoder.temperature_)
+    else:
+        decoder = LinearDecoder("logistic").fit(means, labels, groups)
+        _set(readout, source, decoder, max(decoder.temperature_, LOWEST_TEMPERATURE))
+
+
+def _set(
+    readout: LinearReadout,
+    source: WindowSource,
+    decoder: LinearDecoder,
+    temperature: float,
+) -> None:
+    """Write a fitted decoder's weights, divided by a temperature, into a readout."""
     weight, bias = _every_class(
         decoder, decoder.coef_, decoder.intercept_, len(readout.bias)
     )
@@ -87,7 +106,7 @@ def start_readout(
         crossed[test] = gram[np.ix_(test, train)] @ weight.T + bias
     temperature = max(fit_temperature(crossed, labels), LOWEST_TEMPERATURE)
     decoder = LinearDecoder().fit(means, labels, groups)
-    set_readout(readout, source, decoder, temperature)
+    _set(readout, source, decoder, temperature)
     return (crossed / temperature).astype(np.float32)
 
 

@@ -8,14 +8,23 @@ import signal
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import lightning.pytorch as pl
+import torch
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.strategies import DDPStrategy
 from torch.utils.data import DataLoader
 
 from boldformer.config import TrainingConfig
 from boldformer.training.checkpoint import SafeCheckpointIO
-from boldformer.training.devices import local_seed, resolve_bf16, resolve_device
+from boldformer.training.devices import (
+    Processes,
+    launched_processes,
+    local_seed,
+    resolve_bf16,
+    resolve_device,
+)
 from boldformer.training.module import TrainingModule
 
 
@@ -46,12 +55,14 @@ def run_trainer(
     KeyboardInterrupt
         When the user breaks it off; the last checkpoint is whole.
     """
-    device = resolve_device(config.device)
+    device, processes = resolve_device(config.device), launched_processes()
     resume = path if path is not None and path.exists() else None
     with _quiet(), local_seed(config.seed), _interruptible() as trainers:
         trainer = pl.Trainer(
             accelerator="gpu" if device.type == "cuda" else "cpu",
-            devices=[device.index or 0] if device.type == "cuda" else 1,
+            accumulate_grad_batches=config.accumulate,
+            use_distributed_sampler=False,
+            **_placement(device, processes),
             precision="bf16-mixed"
             if resolve_bf16(config.precision, device)
             else "32-true",
@@ -67,6 +78,18 @@ def run_trainer(
         )
         trainers.append(trainer)
         trainer.fit(module, loaders[0], loaders[1:] or None, ckpt_path=resume)
+
+
+def _placement(device: torch.device, processes: Processes) -> dict[str, Any]:
+    """Lightning's settings of where the processes compute."""
+    on_gpu = device.type == "cuda"
+    if processes.total == 1:
+        return {"devices": [device.index or 0] if on_gpu else 1}
+    return {
+        "devices": processes.per_node,
+        "num_nodes": processes.total // processes.per_node,
+        "strategy": DDPStrategy(process_group_backend="nccl" if on_gpu else "gloo"),
+    }
 
 
 @contextlib.contextmanager

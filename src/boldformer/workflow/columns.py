@@ -171,17 +171,24 @@ class _Matched:
     def decoder(
         self, settings: RunConfig, folder: Path, protocol: Protocol, *, progress: bool
     ) -> np.ndarray:
-        n_classes = len(self.cohort.labels)
+        classes = tuple(self.cohort.labels)
         windows = self.twin.windows[self.twin_rows]
-        plan = Plan(windows, self.targets, n_classes, settings.model, settings.training)
-        found = np.full((len(self.repeats), len(windows), n_classes), np.nan)
+        plan = Plan(
+            windows,
+            self.targets,
+            len(classes),
+            settings.model,
+            settings.training,
+            classes,
+        )
+        found = np.full((len(self.repeats), len(windows), len(classes)), np.nan)
         for given, part in zip(found, self.repeats, strict=True):
             for outcome in cross_validate(plan, part, folder, progress=progress):
                 given[outcome.fold.test] = outcome.probabilities
                 protocol.extend(
                     outcome.protocol, rows=self.rows, prefix="other column, "
                 )
-        return self._spread(as_written(found.reshape(-1, n_classes)))
+        return self._spread(as_written(found.reshape(-1, len(classes))))
 
     def _spread(self, found: np.ndarray) -> np.ndarray:
         """Put predictions into the rows of the first column, repeat by repeat."""

@@ -78,7 +78,7 @@ class LeakageSettings:
     @property
     def training(self) -> TrainingConfig:
         """Training that takes the same number of steps whatever the split."""
-        return replace(self.run.training, patience=0, linear_start="off")
+        return replace(self.run.training, patience=0, linear_path="off")
 
 
 def run_leakage(

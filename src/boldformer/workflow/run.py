@@ -187,6 +187,7 @@ class _Job:
             len(cohort.labels),
             settings.model,
             settings.training,
+            tuple(cohort.labels),
         )
 
     @property

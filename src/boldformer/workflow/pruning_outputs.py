@@ -1,0 +1,245 @@
+"""What pruning a run writes: the accuracy-compute curve and the smaller decoder."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from boldformer import __version__
+from boldformer.config import EvaluationConfig, TrainingConfig
+from boldformer.data.atomic import write_json, write_tsv
+from boldformer.data.groups import resampling_groups
+from boldformer.data.protocol import Protocol
+from boldformer.decoder import Decoder
+from boldformer.errors import OutputExistsError
+from boldformer.evaluation.intervals import GroupBootstrap
+from boldformer.evaluation.latency import median_time
+from boldformer.evaluation.ledger import count_macs, windows_shape
+from boldformer.evaluation.predictions import as_written
+from boldformer.models.base import DecoderModel
+from boldformer.training.devices import resolve_device
+from boldformer.training.pruning import channels_of
+from boldformer.visualization.pruning import draw_pruning
+from boldformer.visualization.style import figure_style, save_figure
+from boldformer.workflow.cohort import Cohort
+from boldformer.workflow.pruning_fits import Variant
+
+TABLE = "pruning.tsv"
+WRITTEN = (TABLE, "pruning.json", "predictions.tsv", "protocol.tsv", "figures", "model")
+_WORK = "work"
+_TIMED_PASSES = 25
+_TIMING_BUDGET_S = 20.0
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """What the networks were, beside their predictions.
+
+    Parameters
+    ----------
+    cohort : Cohort
+        What is decoded.
+    evaluation, training : EvaluationConfig, TrainingConfig
+        Settings of the run.
+    name : str
+        Name of the model in the registry.
+    settings : dict
+        Of the pruning, ready for JSON.
+    leaky : bool
+        Whether training and test windows are not apart.
+    chance : float
+        One over the number of classes.
+    """
+
+    cohort: Cohort
+    evaluation: EvaluationConfig
+    training: TrainingConfig
+    name: str
+    settings: dict[str, Any]
+    leaky: bool
+    chance: float
+
+
+def check_free(out: Path, *, overwrite: bool) -> None:
+    """Refuse a folder that holds something else; make room where that is asked.
+
+    Raises
+    ------
+    OutputExistsError
+        For other files, or for results without `overwrite`.
+    """
+    if out.exists() and not out.is_dir():
+        raise OutputExistsError(f"{out} is a file", wanted="a folder to write to")
+    there = {path.name for path in out.iterdir()} if out.is_dir() else set()
+    # An interrupted job left finished steps and nothing else: it goes on.
+    if there - {_WORK, *WRITTEN}:
+        raise OutputExistsError(f"{out} holds other files", fix="choose another folder")
+    if there - {_WORK} and not overwrite:
+        raise OutputExistsError(
+            f"{out} holds a pruned run",
+            fix="choose another folder, or replace it with --overwrite",
+        )
+    for name in there - {_WORK}:
+        path = out / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def write(
+    out: Path,
+    study: Study,
+    variants: Sequence[Variant],
+    protocol: Protocol,
+    final: DecoderModel,
+) -> Path:
+    """Write everything `docs/pruning.md` lists; return ``pruning.tsv``."""
+    grouped: dict[tuple[str, int], list[Variant]] = {}
+    for variant in variants:
+        grouped.setdefault((variant.network, variant.step), []).append(variant)
+    curve = _curve(study, grouped)
+    write_tsv(out / "predictions.tsv", _predictions(study, variants))
+    protocol.write(out / "protocol.tsv")
+    with figure_style():
+        drawing = draw_pruning(curve, study.chance, leaky=study.leaky)
+        save_figure(drawing.figure, out / "figures" / drawing.name)
+    sentence = verdict(curve)
+    _save_decoder(out, study, final, sentence)
+    device = resolve_device(study.training.device)
+    write_json(
+        out / "pruning.json",
+        {
+            "boldformer": __version__,
+            **study.settings,
+            "leaky": study.leaky,
+            "interval_unit": resampling_groups(study.cohort.windows.table)[0],
+            "level": study.evaluation.level,
+            "device": str(device),
+            "threads": torch.get_num_threads(),
+            "verdict": sentence,
+        },
+    )
+    write_tsv(out / TABLE, curve)
+    return out / TABLE
+
+
+def verdict(curve: pd.DataFrame) -> str:
+    """Say in one sentence what the last step saved and what it cost."""
+    rows = curve[curve["network"] == "pruned"]
+    last, whole = rows.iloc[-1], curve.iloc[0]
+    return (
+        f"{100 * (1 - last['mac_share']):.0f} % fewer multiply-adds, forward pass "
+        f"{1e3 * last['forward_s']:.1f} ms instead of {1e3 * whole['forward_s']:.1f} "
+        f"ms; accuracy {last['accuracy']:.3f} instead of {whole['accuracy']:.3f}, "
+        f"a difference of {last['difference']:+.3f} "
+        f"({last['difference_low']:+.3f} to {last['difference_high']:+.3f})."
+    )
+
+
+def _curve(study: Study, grouped: dict[tuple[str, int], list[Variant]]) -> pd.DataFrame:
+    """One row a network: its compute, its accuracy, its distance to the unpruned."""
+    table, targets = study.cohort.windows.table, study.cohort.targets
+    groups, evaluation = resampling_groups(table)[1], study.evaluation
+    tested = _tested(grouped["unpruned", 0])
+    bootstrap = GroupBootstrap(
+        groups[tested], evaluation.n_resamples, evaluation.level, evaluation.seed
+    )
+    draws = {
+        key: bootstrap.draw(targets[tested], _probabilities(found))
+        for key, found in grouped.items()
+    }
+    n_times = study.cohort.windows.shape[1]
+    whole = count_macs(grouped["unpruned", 0][0].model, 1, n_times)
+    rows = []
+    for (network, step), found in grouped.items():
+        model = found[0].model
+        mac = count_macs(model, 1, n_times)
+        accuracy = bootstrap.estimate(draws[network, step], "accuracy")
+        gap = bootstrap.difference(
+            draws[network, step], draws["unpruned", 0], "accuracy"
+        )
+        rows.append(
+            {
+                "network": network,
+                "step": step,
+                "stem_channels": channels_of(model).stem_channels,
+                "out_channels": channels_of(model).out_channels,
+                "parameters": sum(p.numel() for p in model.parameters()),
+                "mac_per_window": mac,
+                "mac_share": mac / whole,
+                "forward_s": _forward_s(model, n_times, study.training.device),
+                "accuracy": accuracy.value,
+                "accuracy_low": accuracy.low,
+                "accuracy_high": accuracy.high,
+                "difference": gap.value,
+                "difference_low": gap.low,
+                "difference_high": gap.high,
+                "training_accuracy": np.mean([v.training_accuracy for v in found]),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _tested(variants: Sequence[Variant]) -> np.ndarray:
+    """Rows of all test windows, fold after fold, once for every time tested."""
+    return np.concatenate([variant.fold.test for variant in variants])
+
+
+def _probabilities(variants: Sequence[Variant]) -> np.ndarray:
+    return as_written(np.concatenate([variant.probabilities for variant in variants]))
+
+
+def _forward_s(model: DecoderModel, n_times: int, device_name: str) -> float:
+    """Median duration of a forward pass of one window, in 32-bit floats."""
+    device = resolve_device(device_name)
+    x = torch.randn(windows_shape(model, 1, n_times), device=device)
+    model.to(device)
+    step = torch.inference_mode()(lambda: model(x))
+    found = median_time(
+        step, device, n_repeats=_TIMED_PASSES, budget_s=_TIMING_BUDGET_S
+    )
+    model.cpu()
+    return found
+
+
+def _predictions(study: Study, variants: Sequence[Variant]) -> pd.DataFrame:
+    return pd.concat(_rows(study, variants), ignore_index=True)
+
+
+def _rows(study: Study, variants: Sequence[Variant]) -> Iterator[pd.DataFrame]:
+    windows, labels = study.cohort.windows.table, np.array(study.cohort.labels)
+    named = windows[["window", "subject", "recording", "onset", "label"]]
+    for variant in variants:
+        given = as_written(variant.probabilities)
+        table = named.iloc[variant.fold.test].reset_index(drop=True)
+        table.insert(0, "network", variant.network)
+        table.insert(1, "step", variant.step)
+        table.insert(2, "fold", variant.fold.index)
+        table["predicted"] = labels[given.argmax(axis=1)]
+        for column, label in enumerate(labels):
+            table[f"probability_{label}"] = given[:, column]
+        yield table
+
+
+def _save_decoder(out: Path, study: Study, final: DecoderModel, sentence: str) -> None:
+    decoder = Decoder.from_model(
+        final,
+        study.name,
+        study.cohort.windows,
+        study.cohort.labels,
+        window=study.cohort.window,
+        training=study.training,
+        history=pd.DataFrame(),
+    )
+    leaky = " LEAKY: training and test data are not apart." * study.leaky
+    card = (
+        f"# {study.name}, pruned\n\n{sentence}{leaky}\n\nThe scores belong to the fold "
+        "models of the run, pruned by the same recipe; these weights were fitted to "
+        "all windows and have no untouched data left to be tested on.\n"
+    )
+    decoder.save(out / "model", card)
