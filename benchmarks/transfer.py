@@ -32,12 +32,15 @@ SITES = {
         "n_volumes": 309,
         "voxel_size_mm": 5.0,
         "conditions": (*LIMBS, "hand"),
+        "noise_scale": 1.25,
+        "site_offset": 0.2,
     },
     "tr0720": {
         "t_r": 0.72,
         "n_volumes": 645,
         "voxel_size_mm": 4.0,
         "conditions": (*LIMBS, "tongue"),
+        "site_offset": 0.3,
         "effect_size": 0.7,
     },
 }

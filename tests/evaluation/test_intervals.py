@@ -5,12 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from boldformer.data.splits import Fold
 from boldformer.errors import InputError
 from boldformer.evaluation.intervals import (
     Estimate,
     GroupBootstrap,
     contributions,
     holm,
+    reuse_widening,
     sign_flip_test,
 )
 from boldformer.evaluation.metrics import classification_scores
@@ -78,6 +80,37 @@ def test_paired_differences_are_narrower_than_unpaired_ones():
     assert paired.high - paired.low < (alone.high - alone.low) / 2
     same = bootstrap.difference(a, a, "mcc")
     assert (same.value, same.low, same.high) == (0, 0, 0)
+
+
+def test_people_used_twice_widen_the_interval_about_the_value():
+    y, p, groups = subjects(np.random.default_rng(0))
+    plain, wide = (GroupBootstrap(groups, 200, widening=w) for w in (1.0, 1.5))
+    draws = plain.draw(y, p)
+    a, b = plain.estimate(draws, "mcc"), wide.estimate(draws, "mcc")
+    assert b.value == a.value
+    assert b.value - b.low == pytest.approx(1.5 * (a.value - a.low))
+    assert b.high - b.value == pytest.approx(1.5 * (a.high - a.value))
+    perfect = wide.draw(y, np.eye(p.shape[1])[y])
+    assert wide.estimate(perfect, "accuracy").high == 1.0
+
+
+@pytest.mark.parametrize(("n_folds", "expected"), [(2, 3**0.5), (5, 1.5)])
+def test_the_widening_is_that_of_nadeau_and_bengio(n_folds, expected):
+    rows = np.arange(60)
+    parts = np.array_split(rows, n_folds)
+    folds = [Fold(k, np.setdiff1d(rows, part), part) for k, part in enumerate(parts)]
+    assert reuse_widening(folds) == pytest.approx(expected)
+    # One split: nobody is tested who trained.
+    assert reuse_widening(folds[:1]) == 1.0
+
+
+def test_a_widened_sign_flip_test_is_harder_to_pass():
+    rng = np.random.default_rng(3)
+    differences = 0.4 + rng.normal(size=15)
+    p_values = [
+        sign_flip_test(differences, np.arange(15), widening=w) for w in (1.0, 1.5)
+    ]
+    assert p_values[0] < p_values[1] < 1
 
 
 def test_the_same_seed_gives_the_same_interval():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,7 +16,7 @@ from boldformer.data.windows import WindowSet
 from boldformer.errors import InputError
 from boldformer.evaluation.matching import match_size
 from boldformer.models import DecoderModel, get_model, list_models, model_parameters
-from boldformer.training.augment import Augmentation
+from boldformer.training.augment import NO_AUGMENTATION
 
 HYBRID = "hybrid"
 ALL, NONE = "all", "none"
@@ -127,7 +126,6 @@ class Arm:
         return middle_frames(windows) if self.one_frame else windows
 
 
-_NO_AUGMENTATION = {f.name: f.default for f in dataclasses.fields(Augmentation)}
 _NO_CENTRING: dict[str, Any] = {
     "centre": False,
     "detrend_order": -1,
@@ -179,7 +177,7 @@ HYBRID_ARMS = (
         "raw volumes: nothing removes the run's mean",
         preprocessing=_NO_CENTRING,
     ),
-    Arm("no_augmentation", "training windows as they are", training=_NO_AUGMENTATION),
+    Arm("no_augmentation", "training windows as they are", training=NO_AUGMENTATION),
     Arm("one_frame", "the middle frame of each window", one_frame=True),
     Arm("half_width", "half of the width and channels", width=0.5),
     Arm("double_width", "twice the width and channels", width=2.0),

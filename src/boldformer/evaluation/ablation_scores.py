@@ -88,6 +88,7 @@ def judge(
     groups: np.ndarray,
     linear: Collection[str],
     evaluation: EvaluationConfig,
+    widening: float = 1.0,
 ) -> Judgement:
     """Score arms and compare them with the hybrid and the best linear decoder.
 
@@ -103,13 +104,15 @@ def judge(
         Arms that are linear decoders.
     evaluation : EvaluationConfig
         Resamples, level and seed.
+    widening : float
+        Of intervals and tests; see `boldformer.evaluation.intervals.reuse_widening`.
     """
     first = next(iter(probabilities.values()))
     tested = np.isfinite(first).all(axis=1)
     y, groups = np.asarray(y_true)[tested], np.asarray(groups)[tested]
     given = {name: values[tested] for name, values in probabilities.items()}
     bootstrap = GroupBootstrap(
-        groups, evaluation.n_resamples, evaluation.level, evaluation.seed
+        groups, evaluation.n_resamples, evaluation.level, evaluation.seed, widening
     )
     draws = {name: bootstrap.draw(y, values) for name, values in given.items()}
     ranked = sorted(linear, key=lambda name: -draws[name].values[MAIN_METRIC])
@@ -146,7 +149,10 @@ def _compare(
 
     names = [name for name in draws if name != other]
     p_values = np.array(
-        [sign_flip_test(parts(name) - parts(other), groups, seed) for name in names]
+        [
+            sign_flip_test(parts(name) - parts(other), groups, seed, bootstrap.widening)
+            for name in names
+        ]
     )
     return [
         Comparison(

@@ -9,11 +9,13 @@ than the range of the units.
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
 
+from boldformer.data.splits import Fold
 from boldformer.errors import InputError
 from boldformer.evaluation.metrics import weighted_recall, weighted_scores
 
@@ -73,6 +75,8 @@ class GroupBootstrap:
         Coverage wanted, between 0 and 1.
     seed : int
         Of the draws.
+    widening : float
+        Factor on the distance of both ends from the value; see `reuse_widening`.
 
     Attributes
     ----------
@@ -103,6 +107,7 @@ class GroupBootstrap:
         n_resamples: int = 1000,
         level: float = 0.95,
         seed: int = 0,
+        widening: float = 1.0,
     ) -> None:
         if not 0 < level < 1 or n_resamples < 0:
             raise InputError(
@@ -112,7 +117,7 @@ class GroupBootstrap:
             )
         names, membership = np.unique(np.asarray(groups), return_inverse=True)
         self.n_units = len(names)
-        self.level = level
+        self.level, self.widening = level, widening
         draws = np.random.default_rng(seed).multinomial(
             self.n_units, np.full(self.n_units, 1 / self.n_units), size=n_resamples
         )
@@ -160,39 +165,90 @@ class GroupBootstrap:
         plain, resampled = found
         return Draws({name: float(v[0]) for name, v in plain.items()}, resampled)
 
-    def interval(self, resampled: np.ndarray) -> tuple[float, float]:
-        """Find the ends of the interval; NaN for a single unit or no defined resample.
+    def around(self, value: float, resampled: np.ndarray) -> Estimate:
+        """Put an interval of coverage `level` around a value.
 
         Parameters
         ----------
+        value : float
+            Plain score, or difference of two.
         resampled : ndarray, shape (n_resamples,)
-            Scores; resamples in which the score is not defined (NaN) are left out.
+            The same in every resample; those in which it is not defined (NaN) are left
+            out.
 
         Returns
         -------
-        low, high : float
-            Of coverage `level`.
+        Estimate
+            Without ends for a single unit or no defined resample.
         """
         defined = resampled[np.isfinite(resampled)]
         if self.n_units < 2 or not len(defined):
-            return np.nan, np.nan
+            return Estimate(value)
         n = self.n_units
         widened = np.sqrt(n / (n - 1)) * stats.t.ppf((1 - self.level) / 2, n - 1)
         tail = stats.norm.cdf(widened)
-        low, high = np.quantile(defined, [tail, 1 - tail])
-        return float(low), float(high)
+        ends = np.quantile(defined, [tail, 1 - tail])
+        low, high = value + self.widening * (ends - value)
+        return Estimate(value, float(low), float(high))
 
     def estimate(self, draws: Draws, name: str) -> Estimate:
-        """Value of one score and its interval."""
-        return Estimate(draws.values[name], *self.interval(draws.resampled[name]))
+        """Value of one score and its interval, which ends where the score does."""
+        found = self.around(draws.values[name], draws.resampled[name])
+        least = -1.0 if name == "mcc" else 0.0
+        low, high = np.clip([found.low, found.high], least, 1.0)
+        return Estimate(found.value, float(low), float(high))
 
     def difference(self, a: Draws, b: Draws, name: str) -> Estimate:
         """How much better `a` scores than `b`, over the same resamples."""
         gap = a.resampled[name] - b.resampled[name]
-        return Estimate(a.values[name] - b.values[name], *self.interval(gap))
+        return self.around(a.values[name] - b.values[name], gap)
 
 
-def sign_flip_test(differences: np.ndarray, groups: np.ndarray, seed: int = 0) -> float:
+def reuse_widening(folds: Sequence[Fold]) -> float:
+    """How much wider intervals of cross-validated scores must be.
+
+    Resampling takes the trained decoders as they are. In cross-validation the people
+    tested in one fold train the decoders of all others, so folds err together, and a
+    score varies more from study to study than its resamples do. The variance of a score
+    is taken to be ``1 + K n_test / n_train`` times that of its resamples, in K folds:
+    factor ``sqrt(2 + n_test / n_train)`` on the interval, 1.5 for five folds.
+
+    Parameters
+    ----------
+    folds : sequence of Fold
+        How windows were divided.
+
+    Returns
+    -------
+    float
+        1 where no window is both trained on and tested.
+
+    Notes
+    -----
+    With 24 subjects, of like or differing skill, plain 95 % intervals of a linear
+    decoder held the accuracy of its folds' decoders on new people in 80 to 92 % of
+    simulated studies, and widened ones in 97 to 100 % (``benchmarks/README.md``): the
+    correction errs on the side of caution. No unbiased one exists (Bengio & Grandvalet,
+    2004).
+
+    References
+    ----------
+    Nadeau, C. & Bengio, Y. (2003). Inference for the generalization error. Machine
+    Learning 52, 239-281.
+    Bates, S., Hastie, T. & Tibshirani, R. (2023). Cross-validation: what does it
+    estimate and how well does it do it? JASA 119, 1434-1445.
+    """
+    tested = np.concatenate([fold.test for fold in folds])
+    trained = np.concatenate([fold.train for fold in folds])
+    if not len(np.intersect1d(tested, trained)):
+        return 1.0
+    ratio = np.mean([len(fold.test) / len(fold.train) for fold in folds])
+    return float(np.sqrt(2 + ratio))
+
+
+def sign_flip_test(
+    differences: np.ndarray, groups: np.ndarray, seed: int = 0, widening: float = 1.0
+) -> float:
     """Probability of so large a difference were two decoders interchangeable.
 
     Parameters
@@ -203,6 +259,9 @@ def sign_flip_test(differences: np.ndarray, groups: np.ndarray, seed: int = 0) -
         Units; under the null the two decoders may be swapped in any of them.
     seed : int
         Of the swaps, for more than 13 units; up to there all are gone through.
+    widening : float
+        The difference is divided by it first; see `reuse_widening`. Without it, two
+        equally good decoders differed at 0.05 in 10 % of simulated studies.
 
     Returns
     -------
@@ -219,7 +278,7 @@ def sign_flip_test(differences: np.ndarray, groups: np.ndarray, seed: int = 0) -
         drawn = np.random.default_rng(seed).integers(0, 2, size=(_MOST_FLIPS, n))
         signs = np.vstack([np.ones((1, n), dtype=int), 1 - 2 * drawn])
     flipped = np.abs(signs @ sums)
-    return float(np.mean(flipped >= abs(sums.sum()) - 1e-12))
+    return float(np.mean(flipped >= abs(sums.sum()) / widening - 1e-12))
 
 
 def contributions(y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:

@@ -127,8 +127,8 @@ class Judge:
 
     def difference(self, a: Scored, b: Scored) -> Estimate:
         """How much higher `a` is than `b`, over the same resamples."""
-        interval = self._of_samples.interval(a.resampled - b.resampled)
-        return Estimate(a.estimate.value - b.estimate.value, *interval)
+        value = a.estimate.value - b.estimate.value
+        return self._of_samples.around(value, a.resampled - b.resampled)
 
 
 def balanced_accuracy(
@@ -158,4 +158,4 @@ def _scored(
 ) -> Scored:
     value = float(balanced_accuracy(targets, scores)[0])
     resampled = balanced_accuracy(targets, scores, bootstrap.weights)
-    return Scored(Estimate(value, *bootstrap.interval(resampled)), resampled)
+    return Scored(bootstrap.around(value, resampled), resampled)

@@ -175,8 +175,7 @@ def _point(
             )
             found.append(np.nanmean(recall, axis=1))
     n_windows = [len(fold.train) for folds, _ in draws for fold in folds]
-    interval = bootstrap.interval(np.mean(resampled, axis=0))
-    score = Estimate(float(np.mean(plain)), *interval)
+    score = bootstrap.around(float(np.mean(plain)), np.mean(resampled, axis=0))
     return CurvePoint(size, float(np.mean(n_windows)), score)
 
 

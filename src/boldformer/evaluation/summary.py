@@ -42,6 +42,7 @@ def summarise(
     *,
     decoder: str,
     unit: str = "subject",
+    widening: float = 1.0,
 ) -> dict[str, Any]:
     """Judge decoders by their out-of-fold predictions.
 
@@ -64,6 +65,8 @@ def summarise(
         Key of the decoder that is judged; all others are what it is held against.
     unit : {"subject", "family", "run"}
         What the groups are.
+    widening : float
+        Of intervals and tests; see `boldformer.evaluation.intervals.reuse_widening`.
 
     Returns
     -------
@@ -84,7 +87,9 @@ def summarise(
             wanted=f"one of {', '.join(probabilities)}",
         )
     y, tested, groups = _tested(y_true, probabilities, groups)
-    bootstrap = GroupBootstrap(groups, config.n_resamples, config.level, config.seed)
+    bootstrap = GroupBootstrap(
+        groups, config.n_resamples, config.level, config.seed, widening
+    )
     draws = {name: bootstrap.draw(y, p) for name, p in tested.items()}
     scores = {
         name: _scores(bootstrap, drawn, labels, training_accuracy.get(name))
@@ -92,7 +97,7 @@ def summarise(
     }
     predicted = {name: p.argmax(axis=1) for name, p in tested.items()}
     comparisons = _comparisons(bootstrap, draws, decoder)
-    _add_p_values(comparisons, y, predicted, groups, config.seed)
+    _add_p_values(comparisons, y, predicted, groups, config.seed, widening)
     return {
         "scores": scores,
         "comparisons": comparisons,
@@ -103,6 +108,7 @@ def summarise(
             "n_units": bootstrap.n_units,
             "level": config.level,
             "n_resamples": config.n_resamples,
+            "widening": widening,
         },
     }
 
@@ -170,6 +176,7 @@ def _add_p_values(
     predicted: Mapping[str, np.ndarray],
     groups: np.ndarray,
     seed: int,
+    widening: float,
 ) -> None:
     """Add sign-flip p-values, Holm-corrected among the comparisons of a metric."""
     for metric in COMPARED:
@@ -177,7 +184,7 @@ def _add_p_values(
         p_values = []
         for row in rows:
             a, b = (_contributions(y, predicted[row[side]], metric) for side in "ab")
-            p_values.append(sign_flip_test(a - b, groups, seed))
+            p_values.append(sign_flip_test(a - b, groups, seed, widening))
         corrected = holm(np.array(p_values))
         for row, p_value, held in zip(rows, p_values, corrected, strict=True):
             row |= {"p_value": p_value, "p_holm": float(held)}

@@ -113,7 +113,7 @@ class Judge:
             int(self.table["subject"].iloc[rows].nunique()),
             rows,
             predicted,
-            Estimate(float(value[0]), *bootstrap.interval(resampled)),
+            bootstrap.around(float(value[0]), resampled),
             resampled,
         )
 
@@ -129,7 +129,7 @@ class Judge:
         """How much better `a` is than `b`, which scores the same rows."""
         bootstrap = self._resample(self.groups[a.rows])
         value = a.estimate.value - b.estimate.value
-        return Estimate(value, *bootstrap.interval(a.resampled - b.resampled))
+        return bootstrap.around(value, a.resampled - b.resampled)
 
     def same_rows(self, scored: Scored, like: Scored) -> Scored:
         """Score predictions of every window again, on the rows that `like` scores."""

@@ -104,6 +104,10 @@ class Augmentation:
         return cls(**values)
 
 
+NO_AUGMENTATION: dict[str, Any] = dataclasses.asdict(Augmentation())
+"""Settings of a training that leaves its windows as they are."""
+
+
 @dataclass(frozen=True)
 class Draw:
     """One drawn augmentation of a batch; applying it again gives the same result.

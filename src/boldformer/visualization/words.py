@@ -331,7 +331,15 @@ def _interval(protocol: dict[str, Any]) -> str:
     return (
         f"Intervals cover {100 * interval.get('level', 0.95):g} % and come from "
         f"drawing the {count(interval.get('n_units') or 0, unit)} "
-        f"{interval['n_resamples']:,} times with replacement."
+        f"{interval['n_resamples']:,} times with replacement"
+        + (f", {_times(interval)}." if interval.get("widening", 1.0) > 1 else ".")
+    )
+
+
+def _times(interval: dict[str, Any]) -> str:
+    return (
+        f"made {interval['widening']:.2g} times as wide because people tested in one "
+        "fold train the decoders of the others (Nadeau & Bengio, 2003)"
     )
 
 

@@ -25,7 +25,7 @@ from boldformer.evaluation.ablation_scores import (
     Judgement,
     judge,
 )
-from boldformer.evaluation.intervals import Estimate
+from boldformer.evaluation.intervals import Estimate, reuse_widening
 from boldformer.evaluation.metrics import SCORES
 from boldformer.visualization.ablation import draw_ablation
 from boldformer.visualization.ablation_page import render_page, sentences
@@ -170,6 +170,7 @@ def _judge(
         np.tile(groups, splits.repeats),
         [arm.name for arm in trained if arm.is_linear],
         study.run.evaluation,
+        reuse_widening(splits.folds),
     )
 
 

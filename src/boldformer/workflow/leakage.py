@@ -29,6 +29,7 @@ from boldformer.evaluation.leakage import (
     shuffle_blocks,
 )
 from boldformer.models import get_model
+from boldformer.training.augment import NO_AUGMENTATION
 from boldformer.workflow.cohort import Cohort, read_cohort
 from boldformer.workflow.leakage_fits import Arm, Fits, Study
 from boldformer.workflow.leakage_outputs import check_free, write_leakage
@@ -77,8 +78,10 @@ class LeakageSettings:
 
     @property
     def training(self) -> TrainingConfig:
-        """Training that takes the same number of steps whatever the split."""
-        return replace(self.run.training, patience=0, linear_path="off")
+        """Training on the volumes as they are, as many steps whatever the split."""
+        return replace(
+            self.run.training, patience=0, linear_path="off", **NO_AUGMENTATION
+        )
 
 
 def run_leakage(

@@ -15,6 +15,7 @@ from boldformer.data.splits import Splits
 from boldformer.evaluation.baselines import OutOfFold
 from boldformer.evaluation.calibration import abstention, calibration_report
 from boldformer.evaluation.classes import class_scores, multilabel_scores
+from boldformer.evaluation.intervals import reuse_widening
 from boldformer.evaluation.learning_curve import CurvePoint
 from boldformer.evaluation.metrics import classification_scores
 from boldformer.evaluation.predictions import weights_hash
@@ -136,6 +137,7 @@ def _summary(evidence: Evidence) -> dict[str, Any]:
         evidence.settings.evaluation,
         decoder=evidence.decoder,
         unit=unit,
+        widening=reuse_widening(evidence.splits.folds),
     )
 
 
@@ -282,7 +284,12 @@ def _columns(evidence: Evidence) -> dict[str, Any]:
         },
         evidence.other,
         results.targets,
-        bootstrap_of(results.groups, results.tested, evidence.settings.evaluation),
+        bootstrap_of(
+            results.groups,
+            results.tested,
+            evidence.settings.evaluation,
+            evidence.splits.folds,
+        ),
         mode_of(evidence.cohort),
         evidence.cohort.windows.pipeline_hash,
     )

@@ -101,6 +101,7 @@ def prune_run(
         settings=asdict(settings) | {"run": str(run.resolve())},
         leaky=bool(metrics["protocol"]["leaky"]) or audit.verdict == "leak",
         chance=metrics["chance"],
+        splits=splits,
     )
     return pruning_outputs.write(out, study, variants, protocol, final.model)
 

@@ -17,9 +17,10 @@ from boldformer.config import EvaluationConfig, TrainingConfig
 from boldformer.data.atomic import write_json, write_tsv
 from boldformer.data.groups import resampling_groups
 from boldformer.data.protocol import Protocol
+from boldformer.data.splits import Splits
 from boldformer.decoder import Decoder
 from boldformer.errors import OutputExistsError
-from boldformer.evaluation.intervals import GroupBootstrap
+from boldformer.evaluation.intervals import GroupBootstrap, reuse_widening
 from boldformer.evaluation.latency import median_time
 from boldformer.evaluation.ledger import count_macs, windows_shape
 from boldformer.evaluation.predictions import as_written
@@ -56,6 +57,8 @@ class Study:
         Whether training and test windows are not apart.
     chance : float
         One over the number of classes.
+    splits : Splits
+        Folds of the run.
     """
 
     cohort: Cohort
@@ -65,6 +68,7 @@ class Study:
     settings: dict[str, Any]
     leaky: bool
     chance: float
+    splits: Splits
 
 
 def check_free(out: Path, *, overwrite: bool) -> None:
@@ -147,7 +151,11 @@ def _curve(study: Study, grouped: dict[tuple[str, int], list[Variant]]) -> pd.Da
     groups, evaluation = resampling_groups(table)[1], study.evaluation
     tested = _tested(grouped["unpruned", 0])
     bootstrap = GroupBootstrap(
-        groups[tested], evaluation.n_resamples, evaluation.level, evaluation.seed
+        groups[tested],
+        evaluation.n_resamples,
+        evaluation.level,
+        evaluation.seed,
+        reuse_widening(study.splits.folds),
     )
     draws = {
         key: bootstrap.draw(targets[tested], _probabilities(found))

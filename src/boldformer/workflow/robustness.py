@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from boldformer.data.groups import shuffle_within, split_groups
 from boldformer.data.splits import Fold, Splits
 from boldformer.errors import InputError
 from boldformer.evaluation.cross_validation import Plan, cross_validate, fit_fold
-from boldformer.evaluation.intervals import GroupBootstrap
+from boldformer.evaluation.intervals import GroupBootstrap, reuse_widening
 from boldformer.evaluation.learning_curve import (
     CurvePoint,
     learning_curve,
@@ -209,7 +210,10 @@ def decoder_curve(
 
 
 def bootstrap_of(
-    groups: np.ndarray, tested: np.ndarray, settings: EvaluationConfig
+    groups: np.ndarray,
+    tested: np.ndarray,
+    settings: EvaluationConfig,
+    folds: Sequence[Fold],
 ) -> GroupBootstrap:
     """Resamples of the subjects (or runs) that are tested, as all intervals use them.
 
@@ -221,9 +225,15 @@ def bootstrap_of(
         Rows that a fold tested; the others are in no resample.
     settings : EvaluationConfig
         Resamples, level and seed.
+    folds : sequence of Fold
+        How windows were divided; see `reuse_widening`.
     """
     bootstrap = GroupBootstrap(
-        groups[tested], settings.n_resamples, settings.level, settings.seed
+        groups[tested],
+        settings.n_resamples,
+        settings.level,
+        settings.seed,
+        reuse_widening(folds),
     )
     weights = np.zeros((settings.n_resamples, len(groups)), np.float32)
     weights[:, tested] = bootstrap.weights

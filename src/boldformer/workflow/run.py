@@ -266,7 +266,9 @@ def _robustness(
     logger.info("Permutation test and learning curve")
     cohort, splits, evaluation = job.cohort, job.splits, job.settings.evaluation
     first = slice(len(cohort.windows))  # learning curves take one repeat
-    bootstrap = bootstrap_of(results.groups[first], results.tested[first], evaluation)
+    bootstrap = bootstrap_of(
+        results.groups[first], results.tested[first], evaluation, splits.folds
+    )
     score = balanced_accuracy_score(
         results.targets[results.tested],
         results.probabilities[results.tested].argmax(axis=1),

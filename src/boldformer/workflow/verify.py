@@ -198,6 +198,7 @@ def _summarised(
         config.load(out / RUN_FILE).evaluation,
         decoder=decoder,
         unit=metrics["protocol"]["interval"]["unit"],
+        widening=metrics["protocol"]["interval"]["widening"],
     )
 
 
