@@ -108,6 +108,7 @@ def test_the_content_is_as_documented_and_goes_to_json():
         "n_units": 16,
         "level": 0.95,
         "n_resamples": 200,
+        "widening": 1.0,
     }
     group = summary["groups"][3]
     assert (group["group"], group["n_windows"]) == ("03", 24)

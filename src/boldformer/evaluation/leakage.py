@@ -146,6 +146,12 @@ def scheme_folds(
         )
     units, strata = _units(table, scheme)
     n_units = len(np.unique(units))
+    if n_units < 2:
+        raise InputError(
+            f"one {scheme} cannot be split {scheme}-wise",
+            wanted=f"two {scheme}s or more, which a gap is measured to",
+            fix="take a data set of several people" if scheme == "subject" else "",
+        )
     if not 2 <= folds <= n_units:
         raise InputError(
             f"{folds} folds cannot be made of {n_units} {scheme}s",

@@ -47,7 +47,9 @@ def zscore(data: np.ndarray, good: np.ndarray | None = None) -> np.ndarray:
     counted = centred if good is None else centred[good]
     squares = np.einsum("tv,tv->v", counted, counted, dtype=np.float64)
     spread = np.sqrt(squares / max(counted.shape[0] - 1, 1))
-    constant = spread <= NEGLIGIBLE * level
+    # Below the least normal number a spread is rounded to nothing, or nearly.
+    least = np.finfo(data.dtype).tiny
+    constant = spread <= np.maximum(NEGLIGIBLE * level, least)
     spread[constant] = 1.0
     centred /= spread.astype(data.dtype)
     centred[:, constant] = 0.0

@@ -45,7 +45,7 @@ from boldformer.training.trainer import run_trainer
 __all__ = ["FitResult", "fit_model", "predict_proba"]
 
 CHECKPOINT = "last.ckpt"
-# Fewer training groups than this are too few for a network without a linear start.
+# With fewer training groups a network alone does worse than a linear decoder.
 FEW_GROUPS = 4
 HISTORY_COLUMNS = (
     "epoch",
