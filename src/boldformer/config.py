@@ -306,7 +306,7 @@ class EvaluationConfig:
         Train the decoder on fewer subjects, too; the linear SVM always is.
     causal_decoder : bool
         Train the decoder on the other of the two forms of preprocessing, whole-run and
-        causal, too; the linear SVM always is.
+        causal, too, which takes as long again; the linear SVM always is.
     calibrate : bool
         Train every fold once more with some of its training groups held out, to fit a
         temperature to them where early stopping holds none out.
@@ -323,7 +323,7 @@ class EvaluationConfig:
     linear_permutations: int = -1
     n_permutations: int = 0
     learning_curve: bool = False
-    causal_decoder: bool = False
+    causal_decoder: bool = True
     calibrate: bool = False
 
 

@@ -289,7 +289,7 @@ def _evidence(scores, labels, unit, mode, out) -> dict:
     }
     own = {m: scores["hybrid"][m] for m in svm}
     cell = {"pipeline_hash": "0f3a9c1d2b4e5f60", "n_windows": 40, "reason": ""}
-    reason = "not run: it trains the decoder again (--causal-decoder)"
+    reason = "not run, as asked (--no-causal-decoder)"
     cells = [
         {"decoder": "hybrid", "mode": mode, "scores": own, **cell},
         {"decoder": "hybrid", "mode": other, "scores": None, "reason": reason},

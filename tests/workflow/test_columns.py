@@ -35,22 +35,22 @@ def cells(metrics: dict) -> dict[tuple[str, str], dict]:
     return {(cell["decoder"], cell["mode"]): cell for cell in found}
 
 
-def test_the_linear_svm_stands_in_both_and_the_decoder_when_asked(
+def test_both_decoders_stand_in_both_columns_unless_asked_not_to(
     make_bids: Callable[..., Path], tmp_path: Path
 ) -> None:
     # Long enough for running means to settle, which short runs end before.
     root = make_bids(subjects=3, runs=1, n_times=180, n_blocks=24)
-    by_default = cells(run(root, tmp_path / "a"))
-    assert by_default["linear", "causal"]["scores"] is None
-    assert "--causal-decoder" in by_default["linear", "causal"]["reason"]
-    svm = [by_default["linear_svm", mode] for mode in ("transductive", "causal")]
+    shorter = cells(run(root, tmp_path / "a", evaluation={"causal_decoder": False}))
+    assert shorter["linear", "causal"]["scores"] is None
+    assert "--no-causal-decoder" in shorter["linear", "causal"]["reason"]
+    svm = [shorter["linear_svm", mode] for mode in ("transductive", "causal")]
     assert svm[0]["pipeline_hash"] != svm[1]["pipeline_hash"]
     assert all(cell["scores"]["accuracy"]["value"] > 0.8 for cell in svm)
 
-    asked = run(root, tmp_path / "b", evaluation={"causal_decoder": True})
-    both = cells(asked)
+    by_default = run(root, tmp_path / "b")
+    both = cells(by_default)
     assert both["linear", "causal"]["n_windows"] > 0
-    assert {gap["decoder"] for gap in asked["columns"]["gaps"]} == {
+    assert {gap["decoder"] for gap in by_default["columns"]["gaps"]} == {
         "linear",
         "linear_svm",
     }

@@ -80,7 +80,10 @@ EVALUATION: dict[str, Any] = {
     ],
     "causal_decoder": Annotated[
         bool | None,
-        option("--causal-decoder", help="Train again on past volumes only, too."),
+        option(
+            "--causal-decoder/--no-causal-decoder",
+            help="Train again on past volumes only, too. [yes]",
+        ),
     ],
     "calibrate": Annotated[
         bool | None,

@@ -30,7 +30,7 @@ Read = Callable[[RunConfig, Path], Cohort]
 
 MODES = ("transductive", "causal")
 METRICS = ("accuracy", "balanced_accuracy")
-NOT_ASKED = "not run: it trains the decoder again (--causal-decoder)"
+NOT_ASKED = "not run, as asked (--no-causal-decoder)"
 
 
 def mode_of(cohort: Cohort) -> str:
@@ -75,7 +75,7 @@ def other_column(
 ) -> OtherColumn:
     """Prepare the dataset the other way, and judge on the same folds.
 
-    The linear SVM always, the decoder where ``causal_decoder`` is set.
+    The linear SVM always, the decoder unless ``causal_decoder`` is off.
 
     Parameters
     ----------
