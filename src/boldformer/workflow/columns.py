@@ -186,7 +186,9 @@ class _Matched:
             for outcome in cross_validate(plan, part, folder, progress=progress):
                 given[outcome.fold.test] = outcome.probabilities
                 protocol.extend(
-                    outcome.protocol, rows=self.rows, prefix="other column, "
+                    outcome.protocol,
+                    rows=self.rows,
+                    prefix=f"other column, {settings.model.name}: ",
                 )
         return self._spread(as_written(found.reshape(-1, len(classes))))
 
