@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from boldformer.errors import InputError
 from boldformer.models.layers import (
+    Conv3d,
     DropConnectConv3d,
     DropConnectLinear,
     Dropping,
@@ -217,3 +218,24 @@ def test_a_response_lands_in_the_matching_part_of_the_grid():
 
 def test_halve_keeps_short_axes():
     assert halve((40, 20, 1), at_least=8) == ((2, 2, 1), (20, 10, 1))
+
+
+@pytest.mark.parametrize(
+    ("volume_shape", "stride"), [((2, 3, 2), 1), ((2, 3, 7), 1), ((9, 5, 1), 2)]
+)
+def test_short_maps_have_true_gradients_in_bfloat16(
+    volume_shape: tuple[int, int, int], stride: int
+) -> None:
+    torch.manual_seed(0)
+    conv = Conv3d(64, 64, 3, stride, padding=1)
+    x = torch.randn(8, 64, *volume_shape)
+    gradients = []
+    for bf16 in (False, True):
+        conv.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            loss = conv(x).float().square().mean()
+        loss.backward()
+        assert conv.weight.grad is not None
+        gradients.append(conv.weight.grad.clone())
+    true, low = gradients
+    assert (low - true).norm() < 0.05 * true.norm()

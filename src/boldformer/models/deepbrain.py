@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from boldformer.models.base import DecoderModel, frame_times
+from boldformer.models.layers import Conv3d
 from boldformer.models.registry import register
 
 # Shape suffixes: B windows  T frames given  N frames read  C channels  V values of a
@@ -80,7 +81,7 @@ class DeepBrain(DecoderModel):
         blocks, channels = residual_blocks(24, BLOCKS)
         whole_map = halved(self.volume_shape)
         self.encoder = nn.Sequential(
-            stem, blocks, nn.Conv3d(channels, WIDTH, kernel_size=whole_map)
+            stem, blocks, Conv3d(channels, WIDTH, kernel_size=whole_map)
         )
         self.hidden = nn.Sequential(
             nn.Flatten(), nn.Linear(WIDTH, WIDTH), nn.ReLU(), nn.Dropout(drop_prob)
@@ -147,13 +148,13 @@ class ShortcutBlock(nn.Module):
             *conv_norm_relu(
                 in_channels, out_channels, kernel_size=3, stride=stride, padding=1
             ),
-            nn.Conv3d(out_channels, out_channels, kernel_size=3, padding=1),
+            Conv3d(out_channels, out_channels, kernel_size=3, padding=1),
             BatchNorm(out_channels),
         )
         self.shortcut: nn.Module = nn.Identity()
         if stride != 1 or in_channels != out_channels:
             self.shortcut = nn.Sequential(
-                nn.Conv3d(in_channels, out_channels, kernel_size=1, stride=stride),
+                Conv3d(in_channels, out_channels, kernel_size=1, stride=stride),
                 BatchNorm(out_channels),
             )
 
@@ -172,7 +173,7 @@ def conv_norm_relu(
 ) -> list[nn.Module]:
     """Convolution, BatchNorm and ReLU, to be put into an ``nn.Sequential``."""
     return [
-        nn.Conv3d(in_channels, out_channels, kernel_size, stride, padding),
+        Conv3d(in_channels, out_channels, kernel_size, stride, padding),
         BatchNorm(out_channels),
         nn.ReLU(),
     ]

@@ -120,7 +120,33 @@ class DropConnectLinear(Dropping, nn.Linear):
         return self.drop_outputs(F.linear(x, weight, self.bias))
 
 
-class DropConnectConv3d(Dropping, nn.Conv3d):
+# Axis of a map up to which convolutions keep to 32 bits on a CPU.
+_SHORT = 2
+
+
+class Conv3d(nn.Conv3d):
+    """3-D convolution, NCXYZ to NCXYZ, whose gradients can be trusted in bfloat16.
+
+    Where an axis of the map has one or two voxels, bfloat16 kernels for CPUs return
+    weight gradients of infinity or of anything else. Such maps are small: under
+    autocast they are computed in 32 bits.
+
+    References
+    ----------
+    https://github.com/pytorch/pytorch/issues/169688
+    """
+
+    def _conv_forward(
+        self, input: Tensor, weight: Tensor, bias: Tensor | None
+    ) -> Tensor:
+        short = min(input.shape[2:]) <= _SHORT
+        if short and input.device.type == "cpu" and torch.is_autocast_enabled("cpu"):
+            with torch.autocast("cpu", enabled=False):
+                return super()._conv_forward(input.float(), weight, bias)
+        return super()._conv_forward(input, weight, bias)
+
+
+class DropConnectConv3d(Dropping, Conv3d):
     """3-D convolution, NCXYZ to NCXYZ, whose weights drop while training.
 
     Stride 2 comes with a kernel of 4 and stride 1 with one of 3, both padded by 1; an

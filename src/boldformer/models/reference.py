@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from boldformer.models.base import DecoderModel, frame_times, masked_mean
+from boldformer.models.layers import Conv3d
 from boldformer.models.registry import register
 
 # Shape suffixes: B windows  T frames  N volumes (B·T)  C channels  P positions
@@ -132,9 +133,9 @@ class PositionAttention(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.query = nn.Conv3d(channels, channels // 8, kernel_size=3, padding=1)
-        self.key = nn.Conv3d(channels, channels // 8, kernel_size=3, padding=1)
-        self.value = nn.Conv3d(channels, channels, kernel_size=3, padding=1)
+        self.query = Conv3d(channels, channels // 8, kernel_size=3, padding=1)
+        self.key = Conv3d(channels, channels // 8, kernel_size=3, padding=1)
+        self.value = Conv3d(channels, channels, kernel_size=3, padding=1)
         self.gamma = nn.Parameter(torch.zeros(1))
 
     def forward(self, x_NDXYZ: Tensor) -> Tensor:
@@ -174,7 +175,7 @@ def _convolutions(channels: int, volume_shape: tuple[int, int, int]) -> nn.Seque
     layers, shape = nn.Sequential(), volume_shape
     for out_channels, size, stride in CONVOLUTIONS:
         kx, ky, kz = (min(size, axis) for axis in shape)
-        layers.append(nn.Conv3d(channels, out_channels, (kx, ky, kz), stride))
+        layers.append(Conv3d(channels, out_channels, (kx, ky, kz), stride))
         x, y, z = shape
         shape = (
             (x - kx) // stride + 1,

@@ -14,6 +14,7 @@ from boldformer.models.deepbrain import (
     halved,
     residual_blocks,
 )
+from boldformer.models.layers import Conv3d
 from boldformer.models.reference import mean_of_volumes
 from boldformer.models.registry import register
 
@@ -83,7 +84,7 @@ class ReferenceDeepBrain(DecoderModel):
             *conv_norm_relu(self.in_channels, 3, kernel_size=first),
             *conv_norm_relu(3, 32, kernel_size=3, stride=2, padding=1),
             blocks,
-            nn.Conv3d(channels, WIDTH, kernel_size=last),
+            Conv3d(channels, WIDTH, kernel_size=last),
             nn.Flatten(),
             nn.Linear(WIDTH * math.prod(shape), WIDTH),
             nn.ReLU(),
