@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo test lint install clean
+.PHONY: demo test lint docs install clean
 
 demo: $(VENV)/.installed  ## simulated cohort → report.html
 	$(BIN)/boldformer demo demo
@@ -21,6 +21,12 @@ lint: $(VENV)/.installed-dev  ## style, types, spelling, layers
 	$(BIN)/codespell
 	$(BIN)/lint-imports --cache-dir .import_linter_cache
 
+# Runs the notebooks and the gallery; `make test` finds them done.
+docs: export OMP_NUM_THREADS = 1
+docs: export NO_MKDOCS_2_WARNING = 1
+docs: $(VENV)/.installed-docs  ## the site, in build/site
+	$(BIN)/mkdocs build --strict
+
 install: $(VENV)/.installed
 
 # torch goes first and alone: the pin in constraints.txt keeps CUDA builds out.
@@ -32,6 +38,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 $(VENV)/.installed-test: $(VENV)/.installed
 	$(BIN)/python -m pip install -q -c constraints.txt -e '.[test]'
+	touch $@
+
+$(VENV)/.installed-docs: $(VENV)/.installed-test
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[docs]'
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed-test
