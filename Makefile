@@ -11,8 +11,10 @@ demo: $(VENV)/.installed  ## simulated cohort → report.html
 
 # Two workers of one thread each: more would fight over two cores.
 test: export OMP_NUM_THREADS = 1
-test: $(VENV)/.installed-test  ## the whole suite
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+test: export MKL_NUM_THREADS = 1
+test: export OPENBLAS_NUM_THREADS = 1
+test: $(VENV)/.installed-test  ## the suite; the notebooks' part of it is in `make docs`
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not notebook"
 
 lint: $(VENV)/.installed-dev  ## style, types, spelling, layers
 	$(BIN)/ruff check .
@@ -21,11 +23,12 @@ lint: $(VENV)/.installed-dev  ## style, types, spelling, layers
 	$(BIN)/codespell
 	$(BIN)/lint-imports --cache-dir .import_linter_cache
 
-# Runs the notebooks and the gallery; `make test` finds them done.
+# Runs the notebooks and the gallery, shows and tests what came out.
 docs: export OMP_NUM_THREADS = 1
 docs: export NO_MKDOCS_2_WARNING = 1
-docs: $(VENV)/.installed-docs  ## the site, in build/site
+docs: $(VENV)/.installed-test  ## the site, in build/site
 	$(BIN)/mkdocs build --strict
+	$(BIN)/python -m pytest -q -m notebook tests/notebooks
 
 install: $(VENV)/.installed
 
@@ -38,10 +41,6 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 $(VENV)/.installed-test: $(VENV)/.installed
 	$(BIN)/python -m pip install -q -c constraints.txt -e '.[test]'
-	touch $@
-
-$(VENV)/.installed-docs: $(VENV)/.installed-test
-	$(BIN)/python -m pip install -q -c constraints.txt -e '.[docs]'
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed-test

@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 from doc_scripts import REPOSITORY, run_script, to_page
 
+# `make docs` runs them, once, and asks these of what came out.
+pytestmark = pytest.mark.notebook
+
 NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("*.py"))
 
 
