@@ -102,7 +102,7 @@ FAULTS: list[tuple[Callable[[Path], None], list[str], list[str]]] = [
     (lambda root: None, ["--repeats", "2"], ["the same every time"]),
     (lambda root: None, ["--split-unit", "volume"], ["unknown unit", "'volume'"]),
     (lambda root: None, ["group", "--split-unit=run"], ["level group keeps subjects"]),
-    (lambda root: None, ["--split", "nowhere.tsv"], ["cannot read the split"]),
+    (lambda root: None, ["--split", "nowhere.tsv"], ["nowhere.tsv", "missing"]),
     (lambda root: None, ["--device", "cuda:7"], ["device"]),
     (lambda root: None, ["--volume-shape", "4", "0", "4"], ["volume shape"]),
     (lambda root: None, ["--config", "nowhere.toml"], ["nowhere.toml"]),
@@ -148,7 +148,10 @@ def test_a_full_folder_is_not_overwritten_unasked(
     out.mkdir()
     (out / "thesis.docx").write_text("mine")
     assert run_command(["run", str(root), str(out), "--quiet"]) == 2
-    assert "--overwrite" in line(capsys)
+    assert "holds other files; choose another folder" in line(capsys)
+    command = ["run", str(root), str(out), "--quiet", "--overwrite"]
+    assert run_command(command) == 2
+    assert "which --overwrite does not touch" in line(capsys)
     assert [p.name for p in out.iterdir()] == ["thesis.docx"]
 
 
@@ -165,7 +168,7 @@ def test_no_space_left_is_one_line(make_bids: MakeBids, tmp_path: Path) -> None:
     )
     assert done.returncode == 2, done.stderr
     assert done.stderr.strip().splitlines()[-1].startswith("boldformer: no space left")
-    assert list(store.iterdir()) == []
+    assert list(store.glob("[!.]*")) == []
 
 
 def test_prepare_lists_what_it_set_aside(

@@ -13,7 +13,7 @@ from sklearn.model_selection import GridSearchCV, GroupKFold
 
 from boldformer import Decoder, open_dataset
 from boldformer.config import PreprocessingConfig, TrainingConfig
-from boldformer.errors import InputError, MismatchError
+from boldformer.errors import InputError, MismatchError, OutputExistsError
 
 MakeBids = Callable[..., Path]
 QUICK = TrainingConfig(max_epochs=3, batch_size=8)
@@ -55,6 +55,21 @@ def test_saved_and_loaded_decoders_agree(make_bids: MakeBids, tmp_path: Path) ->
     run = dataset.recordings[0]
     np.testing.assert_array_equal(loaded.predict_proba(run), decoder.predict_proba(run))
     assert loaded.explain(run).keys() == {"left", "right"}
+    (folder / "notes.txt").write_text("mine")
+    decoder.save(folder)
+    assert (folder / "notes.txt").read_text() == "mine"
+
+
+def test_saving_replaces_no_file_but_a_decoders(
+    make_bids: MakeBids, tmp_path: Path
+) -> None:
+    dataset = open_dataset(make_bids(subjects=2, runs=2, preprocessed=True))
+    decoder = Decoder("linear").fit(dataset)
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project" / "README.md").write_text("mine")
+    with pytest.raises(OutputExistsError, match=r"other files.*received README.md"):
+        decoder.save(tmp_path / "project")
+    assert [p.name for p in (tmp_path / "project").iterdir()] == ["README.md"]
 
 
 def test_maps_lie_on_the_recordings_grid(make_bids: MakeBids) -> None:

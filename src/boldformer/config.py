@@ -27,7 +27,8 @@ class DataConfig:
     participants, tasks, sessions : tuple of str
         Labels to keep (without ``sub-``, ``task-``, ``ses-``); empty keeps all.
     space : str, optional
-        Space of the recordings to read, such as ``MNI152NLin2009cAsym``.
+        Space of the recordings to read, such as ``MNI152NLin2009cAsym``, or with its
+        cohort ``MNIPediatricAsym:cohort-1``.
     acquisition : str, optional
         ``acq`` entity to read.
     labels : tuple of str
@@ -43,7 +44,11 @@ class DataConfig:
     resolution : str, optional
         ``res`` entity of the recordings to read.
     t_r : float
-        Repetition time in seconds where the files do not say it; 0 leaves it to them.
+        Repetition time in seconds where no sidecar says it; it goes before the header.
+        0 leaves it to the files.
+    filters : dict
+        Labels to keep of any other BIDS entity, such as ``{rec = ["a"]}``; an empty
+        label keeps files without the entity.
     """
 
     path: str = ""
@@ -59,6 +64,7 @@ class DataConfig:
     label_table: str = ""
     resolution: str = ""
     t_r: float = 0.0
+    filters: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -464,7 +470,7 @@ def from_toml(text: str, kind: type = RunConfig) -> Any:
     """
     try:
         values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise InputError("the configuration is not TOML", received=str(error)) from None
     return from_dict(kind, values)
 
@@ -473,7 +479,7 @@ def parse_value(text: str) -> Any:
     """Read a value as TOML writes it (``0.2``, ``true``, ``[1, 2]``), else as text."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (tomllib.TOMLDecodeError, RecursionError):
         return text
 
 

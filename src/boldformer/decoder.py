@@ -23,6 +23,7 @@ from boldformer.config import (
     WindowConfig,
 )
 from boldformer.data.events import SEPARATOR, resolve_labels, with_label_sets
+from boldformer.data.folders import check_store
 from boldformer.data.prepare import configured_pipeline, prepare
 from boldformer.data.recording import Dataset, Recording
 from boldformer.data.store import Grid, one_grid
@@ -213,6 +214,8 @@ class Decoder(ClassifierMixin, BaseEstimator):
         self, dataset: Dataset, labels: Sequence[str], mask: np.ndarray | None = None
     ) -> WindowSet:
         """Prepare a dataset under the decoder's pipeline and list its windows."""
+        if self.store is not None:
+            check_store(Path(self.store), dataset.folders)
         runs, _ = prepare(
             dataset,
             self._store_folder(),

@@ -476,3 +476,40 @@ def test_the_scorer_matches_a_plain_count(rng):
             hits[labels[row]].append(list(hits)[int(np.argmax(counts))] == labels[row])
     expected = np.mean([np.mean(h) for h in hits.values()])
     assert found["order of the window in its run"].score == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("other", ["a", "b"])
+def test_windows_with_the_same_frames_are_found_on_one_side_too(rng, other):
+    table = cohort(rng)
+    row = table[table["label"] == "a"].iloc[[0]].assign(label=other)
+    table = pd.concat([table, row.assign(onset=row["onset"] + 0.5)], ignore_index=True)
+    table["window"] = np.arange(len(table))
+    result = audit(table, make_folds(table))
+    (check,) = [c for c in result.checks if c.name == "twice"]
+    assert check.verdict == "warning"
+    assert check.n_windows == 2
+    assert ("under several labels" in check.evidence) == (other == "b")
+    assert verdicts(audit(cohort(rng), make_folds(cohort(rng))))["twice"] == "clean"
+
+
+@pytest.mark.parametrize(
+    ("spaces", "unit", "verdict"),
+    [
+        (("MNI152NLin2009cAsym",), "subject", "clean"),
+        (("",), "subject", "warning"),
+        (("T1w",), "subject", "warning"),
+        (("MNI152NLin2009cAsym", "MNI152NLin6Asym"), "subject", "warning"),
+        (("MNI152NLin2009cAsym", "T1w"), "subject", "warning"),
+        (("T1w",), "run", "clean"),
+    ],
+)
+def test_people_in_their_own_spaces_are_not_decoded_unsaid(rng, spaces, unit, verdict):
+    table = cohort(rng)
+    table["space"] = [spaces[int(s) % len(spaces)] for s in table["subject"]]
+    result = audit(table, make_folds(table, unit=unit))
+    assert verdicts(result)["space"] == verdict
+    (check,) = [c for c in result.checks if c.name == "space"]
+    if verdict == "warning":
+        assert "space: " in result.summary
+        assert check.evidence in result.summary
+        assert "--space" in check.advice

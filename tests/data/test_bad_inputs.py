@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import os
 import struct
 from collections.abc import Callable
@@ -205,6 +206,19 @@ def sidecar(text: str) -> Callable[[Path], object]:
     )
 
 
+def replace_by_pipe(root: Path) -> None:
+    path = bold(root)
+    path.unlink()
+    os.mkfifo(path)
+
+
+def declare_gigabytes(root: Path) -> None:
+    with_header(DIM + 2, "<3h", 1500, 1500, 1500)(root)
+
+
+UNEVEN = json.dumps({"VolumeTiming": [0.0, 2.0, *(5.1 + 2 * k for k in range(62))]})
+
+
 def uncompressed_and_short(root: Path) -> None:
     content = gzip.decompress(bold(root).read_bytes())
     path = bold(root)
@@ -308,6 +322,48 @@ BAD = [
     Bad("a symbolic link to itself", replace_by_link("itself"), "missing"),
     Bad("a symbolic link to nowhere", replace_by_link("gone.nii.gz"), "missing"),
     Bad("a folder named like an image", replace_by_folder, "read"),
+    Bad("a pipe named like an image", replace_by_pipe, "a pipe"),
+    Bad(
+        "a pointer of git-annex, DataLad or Git LFS",
+        lambda root: bold(root).write_text("/annex/objects/MD5E-s9--0.nii.gz\n"),
+        "datalad get",
+    ),
+    Bad("a tiny file that declares gigabytes", declare_gigabytes, "too few"),
+    Bad("values too small to vary", with_data(lambda d: d * 1e-42), "constant"),
+    Bad(
+        "a row with more cells than the header",
+        as_bytes(lambda b: b.replace(b"\n6.0\t", b"\n1\t6.0\t")),
+        "row 1 has another number of cells",
+    ),
+    Bad(
+        "a decimal comma",
+        as_bytes(lambda b: b.replace(b"\n6.0\t", b"\n6,0\t")),
+        "received '6,0'",
+    ),
+    Bad(
+        "a number with its unit",
+        as_bytes(lambda b: b.replace(b"\n6.0\t", b"\n6.0 s\t")),
+        "received '6.0 s'",
+    ),
+    Bad(
+        "NA or NaN where BIDS has n/a",
+        as_bytes(lambda b: b.replace(b"\n6.0\t", b"\nNA\t")),
+        "received 'NA'",
+    ),
+    Bad(
+        "a negative duration",
+        add_row(onset=50.0, duration=-3, trial_type="left"),
+        "negative duration",
+    ),
+    Bad("volumes at uneven times", sidecar(UNEVEN), "uneven times"),
+    Bad(
+        "a name that BIDS does not allow",
+        lambda root: [
+            path.rename(path.with_name(path.name.replace("task-test", "task-a-b")))
+            for path in root.rglob(f"{STEM}_space*")
+        ],
+        "not BIDS",
+    ),
     # --- surprising, and used -----------------------------------------------------
     Bad("big-endian values", resave(big_endian)),
     Bad("NIfTI-2", resave(lambda i: nib.Nifti2Image(np.asarray(i.dataobj), i.affine))),
@@ -374,7 +430,7 @@ def test_a_bad_run_is_set_aside_and_the_rest_goes_on(
         assert code == 1
         assert prepared == {SOUND}
         (row,) = table.itertuples()
-        assert row.what.startswith(STEM)
+        assert row.what.startswith((STEM, "sub-01_task-a-b_run-2"))
         assert bad.reason in row.reason
         assert len(errors.strip().splitlines()) == 1
         assert "Traceback" not in errors

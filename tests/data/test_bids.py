@@ -164,15 +164,38 @@ def test_several_tasks(make_bids: MakeBids) -> None:
     assert len(open_dataset(root, task="other")) == 2
 
 
-def test_a_given_repetition_time_fills_in_only(make_bids: MakeBids) -> None:
+def set_header_t_r(root: Path, t_r: float, unit: str = "sec") -> None:
+    for bold in root.rglob("*_bold.nii.gz"):
+        image = nib.load(bold)
+        image.header.set_xyzt_units("mm", unit)
+        image.header.set_zooms((3, 3, 3, t_r))
+        nib.save(nib.Nifti1Image(image.get_fdata(), image.affine, image.header), bold)
+
+
+def test_a_given_repetition_time_contradicts_no_sidecar(make_bids: MakeBids) -> None:
     root = make_bids(subjects=1, runs=1)
-    assert open_dataset(root, t_r=3.0).recordings[0].t_r == 2.0
+    assert open_dataset(root, t_r=2.0).recordings[0].t_r == 2.0
+    with pytest.raises(DatasetError, match=r"--tr contradicts.*wanted 2 s.*received 3"):
+        open_dataset(root, t_r=3.0)
+
+
+@pytest.mark.parametrize("header", [1.0, 0.0, 500.0])
+def test_a_given_repetition_time_goes_before_the_header(
+    header: float, make_bids: MakeBids
+) -> None:
+    root = make_bids(subjects=1, runs=1)
     (root / "task-test_bold.json").write_text("{}")
-    bold = next(root.rglob("*_bold.nii.gz"))
-    image = nib.load(bold)
-    image.header.set_xyzt_units("mm")
-    nib.save(nib.Nifti1Image(image.get_fdata(), image.affine, image.header), bold)
+    set_header_t_r(root, header)
     assert open_dataset(root, t_r=3.0).recordings[0].t_r == 3.0
+
+
+def test_a_header_that_disagrees_with_the_sidecar_is_said(make_bids: MakeBids) -> None:
+    root = make_bids(subjects=1, runs=2)
+    assert open_dataset(root).notes == ()
+    set_header_t_r(root, 1.0)
+    dataset = open_dataset(root)
+    assert {r.t_r for r in dataset} == {2.0}
+    assert any("(1 s for 2 s) and 1 more" in note for note in dataset.notes)
 
 
 def test_a_header_in_milliseconds(make_bids: MakeBids) -> None:

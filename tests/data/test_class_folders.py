@@ -112,7 +112,8 @@ def test_a_repetition_time_beside_the_folders(name: str, tmp_path: Path) -> None
     write_run(tmp_path, "sub-01_run-1", RUN, unit="sec")
     (tmp_path / name).write_text(json.dumps({"RepetitionTime": 1.5}))
     assert open_dataset(tmp_path).recordings[0].t_r == 1.5
-    assert open_dataset(tmp_path, t_r=3.0).recordings[0].t_r == 3.0
+    with pytest.raises(DatasetError, match=r"--tr contradicts.*wanted 1.5 s"):
+        open_dataset(tmp_path, t_r=3.0)
 
 
 def test_a_repetition_time_from_the_header_only_with_its_unit(tmp_path: Path) -> None:

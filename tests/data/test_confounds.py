@@ -132,7 +132,8 @@ def test_tables_of_another_length(modern: Recording, tmp_path: Path) -> None:
     for recording in (modern, write_hcp(tmp_path)):
         with pytest.raises(BadRunError, match="wanted 65 rows; received 64"):
             read_confounds(recording, ("motion",), {}, N_TIMES + 1)
-        assert read_motion(recording, N_TIMES + 1).empty
+        with pytest.raises(BadRunError, match="wanted 65 rows; received 64"):
+            read_motion(recording, N_TIMES + 1)
 
 
 def test_tables_that_cannot_be_used(modern: Recording, tmp_path: Path) -> None:
@@ -144,3 +145,41 @@ def test_tables_that_cannot_be_used(modern: Recording, tmp_path: Path) -> None:
     empty.write_text("")
     with pytest.raises(BadRunError, match="cannot be read"):
         read_motion(recording_with(empty), N_TIMES)
+
+
+@pytest.mark.parametrize("column", ["trans_x", "framewise_displacement", "csf"])
+def test_gaps_are_known_of_the_first_volume_only(
+    column: str, modern: Recording
+) -> None:
+    assert modern.confounds is not None
+    table = pd.read_csv(modern.confounds, sep="\t", na_values="n/a")
+    for row, refused in ((0, False), (7, True)):
+        gap = table.copy()
+        gap.loc[row, column] = np.nan
+        gap.to_csv(modern.confounds, sep="\t", index=False, na_rep="n/a")
+        read = read_motion if column == "framewise_displacement" else None
+
+        def load(read: Callable | None = read) -> object:
+            if read is not None:
+                return read(modern, N_TIMES)
+            return read_confounds(modern, ("motion", "wm_csf"), {}, N_TIMES)
+
+        if refused:
+            with pytest.raises(BadRunError, match="n/a in row 8"):
+                load()
+        else:
+            load()
+
+
+@pytest.mark.parametrize("cell", ["0,12", "0.1 mm", "nan"])
+def test_a_cell_that_is_no_number_is_no_zero(cell: str, modern: Recording) -> None:
+    assert modern.confounds is not None
+    table = pd.read_csv(modern.confounds, sep="\t", dtype=str, keep_default_na=False)
+    table.loc[5, "rot_y"] = cell
+    table.to_csv(modern.confounds, sep="\t", index=False)
+    for read in (
+        lambda: read_motion(modern, N_TIMES),
+        lambda: read_confounds(modern, ("motion",), {}, N_TIMES),
+    ):
+        with pytest.raises(BadRunError, match=r"timeseries.tsv.*row 6, column 'rot_y'"):
+            read()

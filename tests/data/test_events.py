@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -100,3 +102,39 @@ def test_labels(make_bids: MakeBids) -> None:
         choose_labels(dataset, ["left"])
     with pytest.raises(InputError, match="two classes"):
         choose_labels(dataset, ["left", "left"])
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 40), st.integers(0, 15), st.sampled_from("abc")),
+        max_size=12,
+    )
+)
+def test_overlap_is_that_of_every_pair(rows: list[tuple[int, int, str]]) -> None:
+    pairs = [
+        (one, other)
+        for k, one in enumerate(rows)
+        for other in rows[k + 1 :]
+        if one[2] != other[2] and "c" not in (one[2], other[2])
+    ]
+
+    def share(one: tuple, other: tuple) -> bool:
+        shared = min(one[0] + one[1], other[0] + other[1]) - max(one[0], other[0])
+        return shared > 0 and shared > 0.25 * min(one[1], other[1])
+
+    events = table([(float(a), float(b), c) for a, b, c in rows])
+    assert overlap(events, ["a", "b"]) == any(share(*pair) for pair in pairs)
+
+
+def test_many_events_take_little_memory_and_time() -> None:
+    n = 20_000
+    events = table([(2.0 * k, 1.9, "ab"[k % 2]) for k in range(n)])
+    nested = table([(float(k), 1.4, "ab"[k % 2]) for k in range(n)])
+    tracemalloc.start()
+    started = time.monotonic()
+    assert not overlap(events, ["a", "b"])
+    assert len(label_sets(nested, ["a", "b"])) > n
+    seconds, (_, peak) = time.monotonic() - started, tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 200e6  # an n × n matrix of numbers has 3200e6 bytes
+    assert seconds < 60

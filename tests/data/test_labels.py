@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from boldformer import open_dataset
 from boldformer.data.hcp import BLOCKS
 from boldformer.data.labels import (
     _key,
@@ -19,6 +21,7 @@ from boldformer.data.labels import (
 from boldformer.data.recording import Dataset, Recording
 from boldformer.errors import InputError
 
+MakeBids = Callable[..., Path]
 MOVEMENTS = (
     "toe ankle left_leg right_leg forearm upper_arm wrist finger eye jaw lip tongue"
 )
@@ -155,3 +158,37 @@ def test_a_key_is_stable_and_blind_to_what_it_should_be(text: str) -> None:
     key = _key(text)
     assert _key(f" {text.replace(' ', '_')}-") == key
     assert _key(key) == key
+
+
+def rename_labels(root: Path, pattern: str, names: dict[str, str]) -> None:
+    for file in root.rglob(pattern):
+        table = pd.read_csv(file, sep="\t", dtype=str)
+        table["trial_type"] = table["trial_type"].replace(names)
+        table.to_csv(file, sep="\t", index=False)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("left", "Left"), ("left", "LEFT "), ("1", "1.0"), ("1", "01"), ("a_b", "a b")],
+)
+def test_spellings_that_differ_between_files_are_one_label(
+    one: str, other: str, make_bids: MakeBids
+) -> None:
+    root = make_bids(subjects=3, runs=1)
+    rename_labels(root, "*_events.tsv", {"left": one})
+    rename_labels(root, "sub-02*_events.tsv", {one: other})
+    dataset = open_dataset(root)
+    assert dataset.event_types == sorted([one, "right"])
+    (note,) = dataset.notes
+    assert repr(one) in note
+    assert "only by spelling" in note
+
+
+def test_two_spellings_in_one_run_are_refused(make_bids: MakeBids) -> None:
+    root = make_bids(subjects=1, runs=1)
+    rename_labels(root, "*_events.tsv", {"right": "LEFT"})
+    with pytest.raises(InputError, match=r"run-1 has labels.*'LEFT' and 'left'"):
+        open_dataset(root)
+    table = root / "labels.tsv"
+    table.write_text("trial_type\tlabel\nleft\tleft\n")
+    assert open_dataset(root, label_table=table).event_types == ["left"]

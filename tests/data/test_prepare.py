@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,10 +17,11 @@ from nilearn.maskers import NiftiMasker
 
 from boldformer import open_dataset
 from boldformer.config import PreprocessingConfig
+from boldformer.data.folders import LOCK
 from boldformer.data.prepare import prepare
 from boldformer.data.store import ZSCORE_SCALE, PreparedRun, one_grid
 from boldformer.errors import DatasetError, InputError
-from boldformer.preprocessing.pipeline import pipeline_from_config
+from boldformer.preprocessing.pipeline import RunContext, pipeline_from_config
 
 MakeBids = Callable[..., Path]
 ChangeImage = Callable[[Path, Callable[[np.ndarray], np.ndarray]], None]
@@ -183,7 +185,7 @@ def test_a_bad_run_is_set_aside_and_the_rest_goes_on(
     assert name == "sub-01_task-test_run-1"
     assert re.search(SPOILED[spoil], reason), reason
     assert "\n" not in reason
-    assert [p.name for p in store.iterdir()] == ["sub-01_task-test_run-2"]
+    assert [p.name for p in store.glob("[!.]*")] == ["sub-01_task-test_run-2"]
 
 
 def test_a_mask_of_another_grid_is_set_aside(
@@ -247,7 +249,7 @@ def test_an_interrupted_run_leaves_nothing_under_its_name(
         patch.setattr("boldformer.data.store.write_tsv", interrupt)
         with pytest.raises(KeyboardInterrupt):
             prepare(open_dataset(root), store, PIPELINE, progress=False)
-    assert list(store.iterdir()) == []
+    assert [p.name for p in store.iterdir()] == [LOCK]
     assert len(prepared(root, store)) == 1
 
 
@@ -292,3 +294,198 @@ def test_runs_on_another_grid_are_told_apart(
     pair = [run for name, run in runs.items() if name.startswith("sub-02")]
     with pytest.raises(InputError, match="different grids"):
         one_grid(pair)
+
+
+# --- what is not finite, has no mean, or comes later ------------------------------
+
+
+def resaved(root: Path, change: Callable[[np.ndarray], np.ndarray]) -> None:
+    for bold in root.rglob("*_bold.nii.gz"):
+        image = nib.load(bold)
+        data = change(np.asarray(image.dataobj).astype(np.float32))
+        nib.save(nib.Nifti1Image(data, image.affine, image.header), bold)
+
+
+def set_values(where: tuple, value: float) -> Callable[[np.ndarray], np.ndarray]:
+    def change(data: np.ndarray) -> np.ndarray:
+        data[where] = value
+        return data
+
+    return change
+
+
+@pytest.mark.parametrize("options", [{"smooth_mm": 6.0}, {"voxel_size_mm": 4.0}, {}])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_volume_that_is_not_finite_sets_its_run_aside_however_it_is_read(
+    options: dict, value: float, make_bids: MakeBids, tmp_path: Path
+) -> None:
+    root = make_bids(subjects=1, runs=1, preprocessed=True)
+    resaved(root, set_values((..., 5), value))
+    pipeline = pipeline_from_config(PreprocessingConfig(dummy_scans=0, **options))
+    with pytest.raises(DatasetError, match="not finite"):
+        prepare(open_dataset(root), tmp_path / "s", pipeline, progress=False)
+
+
+@pytest.mark.parametrize("options", [{"smooth_mm": 6.0}, {"voxel_size_mm": 4.0}])
+def test_a_voxel_that_is_not_finite_once_leaves_no_spike_around_it(
+    options: dict, make_bids: MakeBids, tmp_path: Path
+) -> None:
+    pipeline = pipeline_from_config(PreprocessingConfig(dummy_scans=0, **options))
+    found = []
+    for name, change in {
+        "once": set_values((4, 5, 4, 7), np.nan),
+        "always": set_values((4, 5, 4), 0.0),
+    }.items():
+        root = make_bids(name, subjects=1, runs=1, preprocessed=True)
+        resaved(root, change)
+        runs, _ = prepare(open_dataset(root), tmp_path / name, pipeline, progress=False)
+        found += runs.values()
+    once, always = found
+    # Of voxels that are resampled none need be nearest to the one that was bad.
+    assert once.info["n_unusable_voxels"] >= ("smooth_mm" in options)
+    kept = np.isin(always.voxels, once.voxels)
+    np.testing.assert_array_equal(once.stored, always.stored[:, kept])
+
+
+def test_nan_around_the_brain_is_nothing(make_bids: MakeBids, tmp_path: Path) -> None:
+    pipeline = pipeline_from_config(PreprocessingConfig(dummy_scans=0, smooth_mm=6.0))
+    found = []
+    for name, value in (("zero", 0.0), ("nan", np.nan)):
+        root = make_bids(name, subjects=1, runs=1, preprocessed=True)
+        resaved(root, set_values((slice(2),), value))
+        runs, _ = prepare(open_dataset(root), tmp_path / name, pipeline, progress=False)
+        found += runs.values()
+    np.testing.assert_array_equal(found[0].stored, found[1].stored)
+
+
+@pytest.mark.parametrize("scale", [1e-42, 1e-44])
+def test_a_run_of_denormal_values_is_set_aside(
+    scale: float, make_bids: MakeBids, tmp_path: Path
+) -> None:
+    root = make_bids(subjects=1, runs=1, preprocessed=True)
+    resaved(root, lambda data: (scale * data.astype(float)).astype(np.float32))
+    with pytest.raises(DatasetError, match="constant"):
+        prepare(open_dataset(root), tmp_path / "s", PIPELINE, progress=False)
+
+
+def demean(data: np.ndarray) -> np.ndarray:
+    return data - data.mean(axis=3, keepdims=True)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_percent_of_a_mean_that_there_is_not_is_refused(
+    causal: bool, make_bids: MakeBids, tmp_path: Path
+) -> None:
+    root = make_bids(subjects=1, runs=1, preprocessed=True)
+    resaved(root, demean)
+    config = PreprocessingConfig(
+        dummy_scans=0, normalise="percent_signal_change", causal=causal
+    )
+    pipeline = pipeline_from_config(config)
+    with pytest.raises(DatasetError, match="without a mean"):
+        prepare(open_dataset(root), tmp_path / "s", pipeline, progress=False)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_images_without_a_mean_are_masked_by_what_varies(
+    causal: bool, make_bids: MakeBids, tmp_path: Path
+) -> None:
+    root = make_bids(subjects=1, runs=1)
+    resaved(root, demean)
+    pipeline = pipeline_from_config(PreprocessingConfig(dummy_scans=0, causal=causal))
+    runs, _ = prepare(open_dataset(root), tmp_path / "s", pipeline, progress=False)
+    (run,) = runs.values()
+    mask = np.zeros(run.grid.shape, dtype=bool)
+    mask.ravel()[run.voxels] = True
+    expected = np.zeros_like(mask)
+    expected[2:8, 2:9, 2:7] = True
+    np.testing.assert_array_equal(mask, expected)
+
+
+CAUSAL = {
+    "default": {},
+    "percent": {"normalise": "percent_signal_change"},
+    "none": {"normalise": "none"},
+    "raw": {"normalise": "none", "centre": False, "detrend_order": -1},
+    "smoothed": {"smooth_mm": 6.0, "normalise": "percent_signal_change"},
+    "resampled": {"voxel_size_mm": 4.0},
+    "filtered": {"low_pass_hz": 0.1, "despike": True, "smooth_s": 4.0},
+    "scrubbed": {"scrub_fd_mm": 0.5, "normalise": "none"},
+}
+LATER = {
+    "brighter": lambda data: 3 * data,
+    "not finite": lambda data: np.full_like(data, np.nan),
+    "constant": np.zeros_like,
+    "far away": lambda data: data + 1e4,
+}
+
+
+@pytest.mark.parametrize("later", LATER)
+@pytest.mark.parametrize(
+    ("name", "preprocessed"),
+    [(n, p) for n in CAUSAL for p in (False, True) if p or n != "scrubbed"],
+)
+def test_the_future_changes_nothing_that_is_stored_of_the_past(
+    preprocessed: bool, name: str, later: str, make_bids: MakeBids, tmp_path: Path
+) -> None:
+    """Through the store: levels, usable voxels and the mask come from the past."""
+    n_past, stored = 30, []
+    pipeline = pipeline_from_config(PreprocessingConfig(causal=True, **CAUSAL[name]))
+
+    def change(data: np.ndarray) -> np.ndarray:
+        # A third of the brain, so that the run as a whole is not refused.
+        data[2:4, ..., n_past:] = LATER[later](data[2:4, ..., n_past:])
+        return data
+
+    for which in ("before", "after"):
+        root = make_bids(which, subjects=1, runs=1, preprocessed=preprocessed)
+        if which == "after":
+            resaved(root, change)
+        runs, bad = prepare(
+            open_dataset(root), tmp_path / which, pipeline, progress=False
+        )
+        assert not bad
+        stored += runs.values()
+    before, after = stored
+    n_kept = n_past - before.info["n_dropped_volumes"]
+    np.testing.assert_array_equal(before.voxels, after.voxels)
+    np.testing.assert_array_equal(before.window(0, n_kept), after.window(0, n_kept))
+    assert np.isfinite(after.window(0, after.n_times)).all()
+
+
+@pytest.mark.parametrize("name", ["percent", "none", "raw"])
+def test_a_causal_store_holds_what_the_pipeline_made(
+    name: str, make_bids: MakeBids, tmp_path: Path
+) -> None:
+    root = make_bids(subjects=1, runs=1, preprocessed=True)
+    options = {**CAUSAL[name], "dummy_scans": 0, "confounds": ()}
+    pipeline = pipeline_from_config(PreprocessingConfig(causal=True, **options))
+    runs, _ = prepare(open_dataset(root), tmp_path / "s", pipeline, progress=False)
+    (run,) = runs.values()
+    (recording,) = open_dataset(root)
+    mask = nib.load(recording.mask).get_fdata() > 0
+    original = np.asarray(nib.load(recording.bold).dataobj)[mask].T
+    expected = pipeline.apply(original, RunContext(2.0))
+    error = run.window(0, run.n_times) - expected
+    assert error.std() < 0.002 * expected.std(axis=0).mean()
+
+
+def test_a_tiny_file_that_declares_gigabytes_is_refused_unread(
+    make_bids: MakeBids, tmp_path: Path
+) -> None:
+    root = make_bids(subjects=1, runs=2, preprocessed=True)
+    bold = next(root.rglob("*run-2_*_bold.nii.gz"))
+    image = nib.Nifti1Image(np.zeros((2, 2, 2, 2), dtype=np.float32), np.eye(4))
+    header = image.header.copy()
+    header.set_data_shape((200, 200, 200, 320))
+    header.set_xyzt_units("mm", "sec")
+    raw = header.binaryblock + b"\0" * 4 + bytes(10_000)
+    bold.write_bytes(gzip.compress(raw))
+    started = time.monotonic()
+    runs, ((_, reason),) = prepare(
+        open_dataset(root), tmp_path / "s", PIPELINE, progress=False
+    )
+    assert time.monotonic() - started < 10
+    assert len(runs) == 1
+    assert "10.2 GB" in reason
+    assert "too few to hold them" in reason

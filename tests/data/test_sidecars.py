@@ -49,7 +49,27 @@ def test_events_in_odd_spellings_are_read(tmp_path: Path) -> None:
 
 def test_quotes_and_extra_columns_are_read(tmp_path: Path) -> None:
     file = tmp_path / "events.tsv"
-    rows = '"2"\t"-1"\t"a"\tsaid "no\n"1"\t"inf"\t"b"\t\n'
+    rows = '"2"\t"n/a"\t"a"\tsaid "no\n"1"\t""\t"b"\t\n\n'
     file.write_text('"onset"\t"duration"\t"trial_type"\t"note"\n' + rows)
     events = read_events(file)
     assert events.to_numpy().tolist() == [[1.0, 0.0, "b"], [2.0, 0.0, "a"]]
+
+
+@pytest.mark.parametrize(
+    ("row", "cell"),
+    [
+        ("6,5\t2\ta", r"row 2, column 'onset'.*received '6,5'"),
+        ("6.0 s\t2\ta", r"row 2, column 'onset'.*received '6.0 s'"),
+        ("nan\t2\ta", "received 'nan'"),
+        ("1\tinf\ta", "column 'duration'.*received 'inf'"),
+        ("1\t2 s\ta", "column 'duration'.*received '2 s'"),
+        ("1\tNA\ta", "received 'NA'"),
+        ("1\t2\tNaN", "column 'trial_type'.*received 'NaN'"),
+        ("1\t-1\ta", "a negative duration in row 2"),
+    ],
+)
+def test_a_cell_that_is_no_number_is_named(row: str, cell: str, tmp_path: Path) -> None:
+    file = tmp_path / "sub-01_events.tsv"
+    file.write_text(f"{EVENTS}1\t2\tb\n{row}\n3\t2\tc\n")
+    with pytest.raises(BadRunError, match=f"sub-01_events.tsv.*{cell}"):
+        read_events(file)

@@ -308,3 +308,96 @@ def test_groups_are_subjects_or_the_runs_of_one(windows: WindowSet) -> None:
     assert set(windows.groups) == {"01", "02"}
     one = windows[(windows.table["subject"] == "01").to_numpy()]
     assert len(set(one.groups)) == 2
+
+
+def with_blocks(root: Path, rows: list[tuple[float, float, str]]) -> Path:
+    for file in root.rglob("*_events.tsv"):
+        table = pd.DataFrame(rows, columns=["onset", "duration", "trial_type"])
+        table.to_csv(file, sep="\t", index=False)
+    return root
+
+
+BLOCKS = [(6.0 + 14 * k, 8.0, ("left", "right")[k % 2]) for k in range(6)]
+
+
+@pytest.mark.parametrize(
+    "again", [(20.0, 8.0, "right"), (20.0, 6.0, "right"), (19.5, 8.0, "right")]
+)
+def test_an_event_that_is_there_twice_counts_once(
+    again: tuple[float, float, str], make_bids: MakeBids, tmp_path: Path
+) -> None:
+    root = with_blocks(make_bids("twice", subjects=1, runs=1), [*BLOCKS, again])
+    dataset = open_dataset(root)
+    pipeline = pipeline_from_config(PreprocessingConfig(dummy_scans=0))
+    runs, _ = prepare(dataset, tmp_path / "t", pipeline, progress=False)
+    table, aside = make_table(dataset, runs, ["left", "right"], WindowConfig(4.0, 8.0))
+    assert len(table) == len(BLOCKS)
+    assert table["window"].tolist() == list(range(len(BLOCKS)))
+    ((what, why),) = aside
+    assert "right at" in what
+    assert "counted once" in why
+
+
+@pytest.mark.parametrize("gap_s", [0.0, 0.4])
+def test_two_labels_for_the_same_frames_are_refused(
+    gap_s: float, make_bids: MakeBids, tmp_path: Path
+) -> None:
+    stimuli = [(6.0 + 14 * k, 0.0, ("left", "right")[k % 2]) for k in range(6)]
+    presses = [(onset + gap_s, 0.0, "press") for onset, _, _ in stimuli]
+    root = with_blocks(make_bids("press", subjects=1, runs=1), [*stimuli, *presses])
+    dataset, labels = resolve_labels(open_dataset(root), ())
+    pipeline = pipeline_from_config(PreprocessingConfig(dummy_scans=0))
+    runs, _ = prepare(dataset, tmp_path / "t", pipeline, progress=False)
+    config = WindowConfig(3.5)
+    with pytest.raises(InputError, match=r"same frames in 12 windows.*--labels"):
+        make_table(dataset, runs, labels, config)
+    table, _ = make_table(dataset, runs, ["left", "right"], config)
+    assert len(table) == 6
+
+
+def changed_nuisance(
+    root: Path, store: Path, change: Callable[[np.ndarray], np.ndarray]
+) -> pd.DataFrame:
+    for bold in root.rglob("*preproc_bold.nii.gz"):
+        image = nib.load(bold)
+        data = change(np.asanyarray(image.dataobj).astype(float))
+        nib.save(nib.Nifti1Image(data.astype("f4"), image.affine, image.header), bold)
+    return opened(root, store)[1].nuisance()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda data: data - data.mean(axis=3, keepdims=True),
+        lambda data: 1e-3 * data,
+        lambda data: 0.02 * (data - data.mean(axis=3, keepdims=True)),
+        lambda data: data + 1e4,
+    ],
+    ids=["demeaned", "other units", "both", "offset"],
+)
+def test_nuisance_does_not_depend_on_the_mean_or_the_units(
+    change: Callable, make_bids: MakeBids, tmp_path: Path
+) -> None:
+    plain = opened(make_bids("p", preprocessed=True), tmp_path / "p")[1].nuisance()
+    root = make_bids("c", preprocessed=True)
+    found = changed_nuisance(root, tmp_path / "c", change)
+    pd.testing.assert_frame_equal(found, plain, atol=1e-2, rtol=1e-2)
+    assert plain["global_signal"].std() > 0.05
+
+
+def test_nuisance_of_maps_does_not_know_their_order(tmp_path: Path) -> None:
+    root = tmp_path / "maps"
+    rng = np.random.default_rng(0)
+    for subject in ("01", "02"):
+        (root / f"sub-{subject}").mkdir(parents=True)
+        image = nib.Nifti1Image(rng.normal(size=(6, 6, 6, 8)).astype("f4"), np.eye(4))
+        nib.save(image, root / f"sub-{subject}" / "beta.nii.gz")
+    rows = "".join(f"{k}\t{'ab'[k % 2]}\n" for k in range(8))
+    (root / "volumes.tsv").write_text("volume\ttrial_type\n" + rows)
+    dataset = open_dataset(root)
+    pipeline = pipeline_from_config(PreprocessingConfig())
+    runs, _ = prepare(dataset, tmp_path / "s", pipeline, progress=False)
+    table, _ = make_table(dataset, runs, ["a", "b"], WindowConfig())
+    nuisance = WindowSet(table, runs).nuisance()
+    assert list(nuisance) == ["global_signal"]
+    assert np.isfinite(nuisance.to_numpy()).all()

@@ -20,6 +20,7 @@ from sklearn.svm import SVC
 
 from boldformer.errors import InputError, OutputExistsError
 from boldformer.simulation import CohortSpec, simulate_cohort
+from boldformer.simulation.layout import Layout
 
 SPACE = "space-MNI152NLin2009aSym"
 BOLD = (
@@ -189,8 +190,18 @@ def test_another_cohort_is_replaced_only_when_asked(tiny_cohort, tiny_spec, tmp_
     with pytest.raises(OutputExistsError, match="seed, subjects, runs"):
         simulate_cohort(root, other, n_jobs=1, progress=False)
     assert _digests(root) == before
+    mine = [root / "notes.txt", root / "derivatives" / "mine" / "sub-01" / "x.nii"]
+    for path in mine:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("mine")
     simulate_cohort(root, other, n_jobs=1, progress=False, overwrite=True)
     assert len(_bold(root)) == 1
+    assert [path.read_text() for path in mine] == ["mine", "mine"]
+
+
+def test_every_file_of_a_cohort_is_known_to_be_its_own(tiny_cohort, tiny_spec):
+    there = {path for path in tiny_cohort.rglob("*") if path.is_file()}
+    assert set(Layout(tiny_cohort, tiny_spec).files()) == there
 
 
 def test_a_folder_of_something_else_is_left_alone(tiny_spec, tmp_path):

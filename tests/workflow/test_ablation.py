@@ -77,7 +77,7 @@ def read(out: Path) -> tuple[pd.DataFrame, dict]:
 
 
 def test_outputs(finished: Path) -> None:
-    assert {path.name for path in finished.iterdir()} == {*WRITTEN, "work"}
+    assert {path.name for path in finished.glob("[!.]*")} == {*WRITTEN, "work"}
     figures = {path.name for path in (finished / "figures").iterdir()}
     assert figures == {"ablation.svg", "ablation.png"}
     page = (finished / "ablation.html").read_text()
@@ -151,7 +151,7 @@ def test_an_interrupted_ablation_goes_on(
     out = tmp_path / "out"
     with pytest.raises(KeyboardInterrupt):
         ablate(out, settings(dataset))
-    assert {path.name for path in out.iterdir()} == {"work"}
+    assert {path.name for path in out.glob("[!.]*")} == {"work"}
     monkeypatch.setattr(cross_validation, "_fit", fit)
     made.clear()
     counted: list[str] = []
@@ -259,16 +259,14 @@ def test_without_the_hybrid_there_is_nothing(
 
 
 def test_foreign_and_finished_folders_are_refused(
-    dataset: Path, tmp_path: Path
+    dataset: Path, finished: Path, tmp_path: Path
 ) -> None:
-    (tmp_path / "thesis.docx").touch()
+    (tmp_path / "ablation.tsv").touch()
     with pytest.raises(OutputExistsError, match="other files"):
         ablate(tmp_path, settings(dataset), overwrite=True)
-    done = tmp_path / "done"
-    done.mkdir()
-    (done / "ablation.tsv").touch()
+    assert (tmp_path / "ablation.tsv").exists()
     with pytest.raises(OutputExistsError, match="--overwrite"):
-        ablate(done, settings(dataset))
+        ablate(finished, settings(dataset))
 
 
 def test_a_model_that_cannot_be_built_names_its_arm(

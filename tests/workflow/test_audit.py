@@ -228,7 +228,7 @@ def test_designs_that_tell_the_class_are_flagged_in_a_table(tmp_path):
         (lambda p: (p / "none",), "no such folder"),
         (
             lambda p: (p / "windows.tsv", "--split", p / "no.tsv"),
-            "cannot read the split",
+            "no.tsv: the file is missing",
         ),
         (lambda p: (p / "odd.tsv",), "no table of windows"),
         (lambda p: (p / "windows.tsv", "--split", p / "odd.tsv"), "lacks columns"),

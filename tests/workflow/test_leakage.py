@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -55,7 +56,7 @@ def read(out: Path) -> pd.DataFrame:
 
 
 def test_outputs(finished: Path) -> None:
-    names = {path.name for path in finished.iterdir()}
+    names = {path.name for path in finished.glob("[!.]*")}
     assert names == {
         "leakage.tsv",
         "leakage.json",
@@ -135,21 +136,20 @@ def test_a_finished_fit_is_not_made_again(
     measure(finished, given, overwrite=True)
     assert (finished / "leakage.tsv").read_bytes() == before
     other = replace(given.run, training=TrainingConfig(max_epochs=1, device="cpu"))
+    copy = shutil.copytree(finished, tmp_path / "copy")
     with pytest.raises(AssertionError, match="fitted again"):
-        measure(finished, replace(given, run=other), overwrite=True)
+        measure(copy, replace(given, run=other), overwrite=True)
 
 
 def test_foreign_and_finished_folders_are_refused(
-    dataset: Path, tmp_path: Path
+    dataset: Path, finished: Path, tmp_path: Path
 ) -> None:
-    (tmp_path / "thesis.docx").touch()
+    (tmp_path / "leakage.tsv").touch()
     with pytest.raises(OutputExistsError, match="other files"):
         measure(tmp_path, settings(dataset), overwrite=True)
-    done = tmp_path / "done"
-    done.mkdir()
-    (done / "leakage.tsv").touch()
+    assert (tmp_path / "leakage.tsv").exists()
     with pytest.raises(OutputExistsError, match="--overwrite"):
-        measure(done, settings(dataset))
+        measure(finished, settings(dataset))
 
 
 @pytest.mark.parametrize(

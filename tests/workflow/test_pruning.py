@@ -165,9 +165,10 @@ def test_finished_steps_are_not_taken_again(
     table = prune_run(run, out, SETTINGS, overwrite=True, progress=False)
     again = pd.read_csv(table, sep="\t").drop(columns="forward_s")
     pd.testing.assert_frame_equal(again, curve.drop(columns="forward_s"))
-    shutil.copytree(out / "work", tmp_path / "work")
+    copy = shutil.copytree(out, tmp_path / "copy")
+    other = PruningSettings(0.4, 2, 1)
     with pytest.raises(TypeError):
-        prune_run(run, tmp_path, PruningSettings(0.4, 2, 1), progress=False)
+        prune_run(run, copy, other, overwrite=True, progress=False)
 
 
 def small_cnn(channels: Channels) -> DecoderModel:
@@ -222,7 +223,7 @@ def test_other_folders_are_refused(
     assert run_command(["prune", str(tmp_path), str(tmp_path / "o"), "--quiet"]) == 2
     assert "not the folder of a finished run" in capsys.readouterr().err
     assert run_command(["prune", str(run), str(run), "--quiet"]) == 2
-    assert "holds other files" in capsys.readouterr().err
+    assert "the output folder is the input" in capsys.readouterr().err
     assert run_command(["prune", str(run), str(pruned[0]), "--quiet"]) == 2
     assert "--overwrite" in capsys.readouterr().err
 

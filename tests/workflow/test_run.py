@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -20,10 +21,12 @@ from sklearn.metrics import accuracy_score, matthews_corrcoef
 
 from boldformer import Decoder, config, open_dataset
 from boldformer.cli import run_command
-from boldformer.errors import OutputExistsError
+from boldformer.data.folders import LOCK, MARKER, WORK
+from boldformer.errors import DatasetError, InputError, OutputExistsError
 from boldformer.workflow import run_decoding
 from boldformer.workflow.baselines import REPORTED_BASELINES
 from boldformer.workflow.outputs import WRITTEN
+from boldformer.workflow.verify import verify
 
 MakeBids = Callable[..., Path]
 SCHEMA = json.loads((Path(__file__).parent / "metrics.schema.json").read_text())
@@ -59,7 +62,7 @@ def finished(
 
 def test_every_promised_file_is_there(finished: tuple[Path, Path, dict]) -> None:
     _, out, _ = finished
-    assert {p.name for p in out.iterdir()} == set(WRITTEN)
+    assert {p.name for p in out.iterdir()} == {*WRITTEN, WORK, MARKER, LOCK}
     assert not list(out.rglob(".partial-*"))
     description = json.loads((out / "dataset_description.json").read_text())
     assert description["GeneratedBy"][0]["Name"] == "BoldFormer"
@@ -175,13 +178,117 @@ def test_other_settings_need_overwrite(
     root, out, _ = finished
     copy = tmp_path / "copy"
     shutil.copytree(out, copy)
-    (copy / "notes.txt").write_text("mine")
+    mine = ["notes.txt", "figures/mine.png", "maps/mine.nii", "model/mine.md"]
+    for name in mine:
+        (copy / name).write_text("mine")
     other = settings(root, training={"seed": 5})
-    with pytest.raises(OutputExistsError, match="other settings"):
+    with pytest.raises(OutputExistsError, match="other settings") as caught:
         run_decoding(other, copy, progress=False)
+    assert 'model.name: "hybrid" there, "linear" asked for' in str(caught.value)
+    assert "training.seed: 0 there, 5 asked for" in str(caught.value)
     run_decoding(other, copy, overwrite=True, progress=False)
-    assert (copy / "notes.txt").read_text() == "mine"
+    assert [(copy / name).read_text() for name in mine] == ["mine"] * 4
     assert config.load(copy / "run.toml") == other
+    assert Decoder.load(copy / "model").model == "linear"
+
+
+def test_overwrite_deletes_nothing_of_a_folder_that_is_no_run(
+    make_bids: MakeBids, tmp_path: Path
+) -> None:
+    root, out = make_bids(subjects=2, runs=1), tmp_path / "out"
+    mine = ["figures/1.png", "model/x", "maps/y", "columns/z", "baselines/b", "work/w"]
+    for name in mine:
+        (out / name).parent.mkdir(parents=True)
+        (out / name).write_text("mine")
+    with pytest.raises(OutputExistsError, match="does not touch"):
+        run_decoding(settings(root), out, overwrite=True, progress=False)
+    there = {f.relative_to(out).as_posix() for f in out.rglob("*") if f.is_file()}
+    assert there == set(mine)
+
+
+def test_a_run_that_fails_early_leaves_the_folder_as_it_was(
+    finished: tuple[Path, Path, dict], make_bids: MakeBids, tmp_path: Path
+) -> None:
+    root, out = make_bids(subjects=2, runs=1), tmp_path / "out"
+    for section in (
+        {"data": {"labels": ("up", "down")}},
+        {"model": {"name": "liner"}},
+        {"model": {"parameters": {"nothing": 1}}},
+        {"evaluation": {"split": str(tmp_path / "nowhere.tsv")}},
+    ):
+        with pytest.raises(InputError):
+            run_decoding(settings(root, **section), out, progress=False)
+        assert not out.exists()
+    for bold in root.rglob("*_bold.nii.gz"):
+        bold.write_bytes(b"")
+    with pytest.raises(DatasetError, match="no run could be prepared"):
+        run_decoding(settings(root), out, progress=False)
+    assert not out.exists()
+    # Nor does it cost the results that are there.
+    root, out, _ = finished
+    metrics = json.loads((out / "metrics.json").read_text())
+    other = settings(root, data={"labels": ("up", "down")})
+    with pytest.raises(InputError):
+        run_decoding(other, out, overwrite=True, progress=False)
+    assert json.loads((out / "metrics.json").read_text()) == metrics
+
+
+def test_settings_are_checked_before_the_folder(
+    make_bids: MakeBids, tmp_path: Path
+) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.docx").write_text("mine")
+    root = make_bids(subjects=2, runs=1)
+    with pytest.raises(InputError, match="did you mean 'linear'"):
+        run_decoding(
+            settings(root, model={"name": "liner"}), tmp_path / "out", progress=False
+        )
+
+
+def test_two_runs_do_not_mix_in_one_folder(make_bids: MakeBids, tmp_path: Path) -> None:
+    root, out = make_bids(subjects=4, runs=2), tmp_path / "out"
+    command = [sys.executable, "-m", "boldformer", "run", str(root), str(out)]
+    command += ["--n-resamples=50", "--n-jobs=1", "--no-causal-decoder"]
+    first = subprocess.Popen([*command, "--epochs=400"], stderr=subprocess.PIPE)
+    try:
+        deadline = time.monotonic() + 120
+        while not list(out.glob("work/folds/*/last.ckpt")):
+            assert time.monotonic() < deadline
+            assert first.poll() is None
+            time.sleep(0.2)
+        first.send_signal(signal.SIGSTOP)
+        other = settings(root, training={"seed": 5})
+        with pytest.raises(OutputExistsError, match=f"process {first.pid}"):
+            run_decoding(other, out, overwrite=True, progress=False)
+        assert "max_epochs = 400" in (out / "run.toml").read_text()
+    finally:
+        first.kill()
+        first.communicate()
+    # A killed one holds nothing up, and leaves nothing half-written behind.
+    (out / f".partial-{socket.gethostname()}-{first.pid}-x").mkdir()
+    run_decoding(other, out, overwrite=True, progress=False)
+    assert config.load(out / "run.toml") == other
+    assert verify(out).holds
+    assert not list(out.rglob(".partial-*"))
+
+
+def test_what_must_be_said_of_the_data_is_in_the_report(
+    make_bids: MakeBids, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    root = make_bids(subjects=3, runs=1)
+    (root / "participants.tsv").write_text("participant_id\tage\n1\t3\n7\t4\n")
+    with caplog.at_level("INFO", logger="boldformer"):
+        metrics = run(root, tmp_path / "out")
+    assert metrics["dataset"]["notes"] == [
+        "participants.tsv: rows without a subject: 7",
+        "participants.tsv: subjects without a row: 02, 03",
+    ]
+    (space,) = [c for c in metrics["audit"]["checks"] if c["name"] == "space"]
+    assert space["verdict"] == "warning"
+    report = (tmp_path / "out" / "report.html").read_text()
+    assert "subjects without a row: 02, 03" in report
+    assert "on one grid by chance" in report
+    assert any("on one grid by chance" in line for line in caplog.messages)
 
 
 def test_shuffled_labels_are_at_chance(make_bids: MakeBids, tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def shuffle_labels(root: Path) -> None:
 
 
 def test_outputs(finished: Path) -> None:
-    names = {path.name for path in finished.iterdir()}
+    names = {path.name for path in finished.glob("[!.]*")}
     assert names == {"transfer.tsv", "transfer.json", "transfer.md", "figures", "work"}
     figures = {path.name for path in (finished / "figures").iterdir()}
     assert figures == {"transfer.svg", "transfer.png"}
@@ -221,7 +221,7 @@ def test_a_network_is_tuned_on_shots(sites: list[Path], tmp_path: Path) -> None:
 def test_other_files_and_results_are_kept(finished: Path, sites: list[Path]) -> None:
     with pytest.raises(OutputExistsError, match="--overwrite"):
         transfer(sites, None, finished)
-    with pytest.raises(OutputExistsError, match="other files"):
+    with pytest.raises(InputError, match="the output folder is the input"):
         transfer(sites, None, sites[0])
 
 

@@ -62,11 +62,18 @@ def audit(
     Exit code 0: no leak (there may be warnings); 2: unusable input; 3: a leak.
     """
     from boldformer.data.atomic import write_json
-    from boldformer.workflow.audit import audit_dataset, audit_table
+    from boldformer.workflow.audit import (
+        AUDIT_FILE,
+        audit_dataset,
+        audit_table,
+        check_out,
+    )
 
     set_up_logging(quiet)
     base = config.load(config_file) if config_file else config.RunConfig()
     if data_dir is not None and data_dir.is_file():
+        if out is not None:
+            check_out(out)
         report = audit_table(data_dir, split=split, evaluation=base.evaluation)
     else:
         given = data_options(shared | {"data_dir": data_dir, "labels": labels})
@@ -84,10 +91,11 @@ def audit(
             settings,
             split=split,
             store=store,
+            out=out,
             n_jobs=n_jobs_of(n_jobs),
             progress=not quiet,
         )
     typer.echo(report.to_text())
     if out is not None:
-        write_json(out / "audit.json", report.to_dict())
+        write_json(out / AUDIT_FILE, report.to_dict())
     return LeakageError.exit_code if report.audit.verdict == "leak" else 0

@@ -50,11 +50,25 @@ DATA: dict[str, Any] = {
     "session_label": Annotated[
         list[str] | None, option("--session-label", help="Sessions.")
     ],
-    "space": Annotated[str | None, option("--space", help="Space of the recordings.")],
+    "space": Annotated[
+        str | None,
+        option("--space", help="Space, with its cohort as X:cohort-1."),
+    ],
     "resolution": Annotated[
         str | None, option("--resolution", help="res- entity of the recordings.")
     ],
     "acquisition": Annotated[str | None, option("--acquisition", help="acq- entity.")],
+    "filter": Annotated[
+        list[str] | None,
+        option(
+            "--filter",
+            help="ENTITY=LABEL of any BIDS entity, such as rec=a; repeatable.",
+        ),
+    ],
+    "bids_filter_file": Annotated[
+        Path | None,
+        option("--bids-filter-file", help="The same as fMRIPrep's JSON; bold is read."),
+    ],
     "derivatives": Annotated[
         Path | None,
         option("--derivatives", help="Preprocessed recordings lying elsewhere."),
@@ -69,7 +83,7 @@ DATA: dict[str, Any] = {
     ],
     "t_r": Annotated[
         float | None,
-        option("--tr", help="Repetition time in seconds, where files do not say it."),
+        option("--tr", help="Repetition time in seconds, where no sidecar says it."),
     ],
     "label_table": Annotated[
         str | None,
@@ -192,7 +206,26 @@ def data_options(options: dict[str, Any]) -> dict[str, Any]:
         "t_r": options["t_r"],
         "label_table": _table(options["label_table"]),
         "labels": _listed(options.get("labels")),
+        "filters": _filters(options["bids_filter_file"], options["filter"]),
     }
+
+
+def _filters(file: Path | None, pairs: list[str] | None) -> dict[str, list[str]] | None:
+    """Lay filters given one by one over those of a file."""
+    if file is None and not pairs:
+        return None
+    # Needs the readers of files, which a command that reads none spares.
+    from boldformer.data.filters import read_filter_file, short_name
+
+    found = {} if file is None else read_filter_file(file)
+    given: dict[str, list[str]] = {}
+    for pair in pairs or ():
+        entity, separator, labels = pair.partition("=")
+        if not separator:
+            raise InputError("unusable filter", wanted="ENTITY=LABEL", received=pair)
+        listed = [label.strip() for label in labels.split(",")]
+        given.setdefault(short_name(entity.strip()), []).extend(listed)
+    return found | given
 
 
 def preprocessing_config(

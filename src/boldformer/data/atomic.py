@@ -9,18 +9,22 @@ import re
 import shutil
 import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+
+from boldformer.errors import OutputExistsError
 
 _PREFIX = ".partial-"
 _LEFTOVER = re.compile(re.escape(_PREFIX) + r"(?P<host>.+)-(?P<pid>\d+)-[^-]+")
 
 
 @contextlib.contextmanager
-def atomic_path(path: str | Path) -> Iterator[Path]:
+def atomic_path(
+    path: str | Path, *, ours: Iterable[str] | None = None
+) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it there if the block succeeds.
 
     The temporary name keeps the suffixes of the final one, since many writers choose
@@ -31,11 +35,19 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     ----------
     path : path
         Final file or folder. Parent folders are made.
+    ours : iterable of str, optional
+        What in an existing folder is ours to replace; everything else that the new
+        folder lacks stays. Without it the folder as a whole is.
 
     Yields
     ------
     Path
         Where to write.
+
+    Raises
+    ------
+    OutputExistsError
+        When there is a folder where a file is to be written.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -45,10 +57,28 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     try:
         yield temporary
         if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
+            if not temporary.is_dir():
+                raise OutputExistsError(
+                    f"{path} is a folder", wanted="a place for a file of this name"
+                )
+            if ours is not None:
+                _copy_others(path, temporary, set(ours))
+            path.rename(holder / "replaced")
         temporary.replace(path)
     finally:
         shutil.rmtree(holder, ignore_errors=True)
+
+
+def _copy_others(old: Path, new: Path, ours: set[str]) -> None:
+    """Copy what lies in a folder that is to be replaced and was not written by us."""
+    for path in old.iterdir():
+        target = new / path.name
+        if path.name in ours or os.path.lexists(target):
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.copytree(path, target, symlinks=True)
+        else:
+            shutil.copy2(path, target, follow_symlinks=False)
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -37,6 +37,12 @@ class Audit:
         """The worst verdict of the checks."""
         return max((check.verdict for check in self.checks), key=VERDICTS.index)
 
+    @property
+    def summary(self) -> str:
+        """The verdict, and what was found where it is not clean, in one line."""
+        found = [c for c in self.checks if c.verdict == self.verdict != "clean"]
+        return "; ".join([self.verdict, *(f"{c.name}: {c.evidence}" for c in found)])
+
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready: ``verdict`` and ``checks``."""
         checks = [
@@ -78,8 +84,8 @@ def audit(
     A *leak* is something that both sides of a fold share: a subject, family or session
     (when subjects are to be kept apart), a run, a block, a frame, one scan under two
     names, or something fitted to test groups. A *warning* is a design in which labels
-    can be told without brain signal; see `boldformer.data.predictability` for how that
-    is tested.
+    can be told without brain signal (see `boldformer.data.predictability` for how that
+    is tested), windows that are there twice, or people in spaces of their own.
 
     Parameters
     ----------
@@ -112,11 +118,13 @@ def audit(
         sharing.check_runs(table, splits),
         sharing.check_blocks(table, splits),
         sharing.check_frames(table, splits),
+        sharing.check_twice(table),
         sharing.check_content(table, splits, copies),
         *sharing.check_protocol(table, splits, protocol),
         designs.check_told("timing", [p for p in properties if p.name != "site"]),
         designs.check_told("motion", motion),
         designs.check_sites(table, [p for p in properties if p.name == "site"]),
         designs.check_classes(table, splits),
+        designs.check_space(table, splits),
     ]
     return Audit(tuple(checks))

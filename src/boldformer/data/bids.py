@@ -3,34 +3,32 @@
 from __future__ import annotations
 
 import functools
-import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
-
 from boldformer.config import DataConfig
 from boldformer.data.bids_files import (
+    GRID_ENTITIES,
     RUN_ENTITIES,
     entities,
     find_images,
     is_preprocessed,
-    same_label,
+    misnamed,
 )
+from boldformer.data.files import is_named, read_json, require_content
+from boldformer.data.images import open_header
+from boldformer.data.participants import Participants, read_participants
 from boldformer.data.recording import Dataset, Recording
-from boldformer.data.selection import as_dataset
-from boldformer.data.sidecars import (
-    checked_t_r,
-    header_t_r,
-    read_events,
-    read_json,
-    read_participants,
-)
+from boldformer.data.selection import as_dataset, first_of, same_label
+from boldformer.data.sidecars import read_events
+from boldformer.data.timing import Timing, read_timing
 from boldformer.errors import BadRunError, DatasetError
 
-_SUFFIXES = (".nii.gz", ".nii")
 _DESCRIPTION = "dataset_description.json"
+# What belongs to all echoes of a run does not say which.
+_PARTS = ("echo", "part")
 _RAW_BESIDE = ("rawdata", "raw", "bids")
 
 
@@ -69,28 +67,30 @@ def open_bids(config: DataConfig) -> Dataset:
     """
     root = Path(config.path)
     description = _description(root)
-    images, set_aside = find_images(root, config)
     tree = _Tree(root, description)
+    images, set_aside, notes = find_images(root, config, tree.roots[1:])
+    people = read_participants(tree.roots, tree.subjects(images))
     recordings: list[Recording] = []
     for bold in images:
         try:
-            recordings.append(_recording(bold, tree, config.t_r))
+            recordings.append(_recording(bold, tree, people, config.t_r))
         except BadRunError as error:
             set_aside.append((bold.name, str(error)))
     name = str(description.get("Name") or root.resolve().name)
-    return as_dataset(name, root, recordings, set_aside)
+    notes += [*people.notes, *tree.notes()]
+    return as_dataset(name, root, recordings, set_aside, notes)
 
 
 def is_bids(root: Path) -> bool:
     """Whether a folder holds a BIDS dataset, or at least subjects as one does."""
-    return (root / _DESCRIPTION).exists() or any(
+    return is_named(root / _DESCRIPTION) or any(
         next(root.glob(f"sub-*/{place}"), "") for place in ("func", "ses-*/func")
     )
 
 
 def _description(root: Path) -> dict[str, Any]:
     file = root / _DESCRIPTION
-    if not file.exists():
+    if not is_named(file):
         raise DatasetError(
             f"{root} is not a BIDS dataset",
             wanted=f"a folder with {_DESCRIPTION}",
@@ -107,18 +107,24 @@ class _Tree:
 
     def __init__(self, root: Path, description: dict[str, Any]) -> None:
         self.roots = list(dict.fromkeys(_roots(root, description)))
-        self.participants: dict[str, dict[str, str]] = {}
-        for folder in reversed(self.roots):
-            self.participants |= read_participants(folder)
         # A folder is looked into once, however many runs it holds.
         self._names = functools.cache(self._list)
+        self._misnamed: set[str] = set()
+        self._of_header: list[str] = []
 
-    @staticmethod
-    def _list(folder: Path, suffix: str) -> list[Path]:
+    def _list(self, folder: Path, suffix: str) -> list[Path]:
+        found = list(folder.glob(f"[!.]*{suffix}"))
+        self._misnamed |= {file.name for file in found if misnamed(file.name)}
         return sorted(
-            folder.glob(f"[!.]*{suffix}"),
+            (file for file in found if not misnamed(file.name)),
             key=lambda file: (-len(entities(file.name)), file.name),
         )
+
+    def subjects(self, images: Sequence[Path]) -> set[str]:
+        """Label every subject that has a folder, or one of the images."""
+        folders = (f for root in self.roots for f in root.glob("sub-*"))
+        labels = {folder.name.removeprefix("sub-") for folder in folders}
+        return labels | {entities(image.name)["sub"] for image in images}
 
     def inherited(self, bold: Path, suffix: str) -> list[Path]:
         """Files that apply to an image by BIDS inheritance, the most specific first.
@@ -136,6 +142,32 @@ class _Tree:
                 for key, value in entities(file.name).items()
             )
         ]
+
+    def timing(self, bold: Path, asked_s: float) -> Timing:
+        """When an image's volumes were acquired."""
+        found = self.inherited(bold, "bold.json")
+        stated: dict[str, Any] = {}
+        for sidecar in found:
+            stated = read_json(sidecar, BadRunError) | stated
+        where = found[0].name if found else "the sidecar"
+        timing = read_timing(bold, stated, asked_s, where)
+        if timing.header_t_r is not None:
+            self._of_header.append(
+                f"{bold.name} ({timing.header_t_r:g} s for {timing.t_r:g} s)"
+            )
+        return timing
+
+    def notes(self) -> Iterator[str]:
+        """Say what was passed over."""
+        if self._misnamed:
+            names = first_of(sorted(self._misnamed))
+            yield f"Names that are not BIDS, passed over: {names}"
+        if self._of_header:
+            runs = first_of(self._of_header)
+            yield (
+                "The header states another repetition time than the one that is used: "
+                f"{runs}"
+            )
 
     def _places(self, bold: Path) -> list[Path]:
         own = entities(bold.name)
@@ -171,41 +203,42 @@ def _roots(root: Path, description: dict[str, Any]) -> Iterator[Path]:
 # --- one recording ----------------------------------------------------------------
 
 
-def _recording(bold: Path, tree: _Tree, fallback_t_r: float) -> Recording:
+def _recording(
+    bold: Path, tree: _Tree, people: Participants, asked_t_r: float
+) -> Recording:
+    require_content(bold)
+    timing = tree.timing(bold, asked_t_r)
+    return replace(
+        named_recording(bold, timing),
+        events=read_events(_events_file(bold, tree)),
+        participant=people[entities(bold.name)["sub"]],
+    )
+
+
+def named_recording(bold: Path, timing: Timing) -> Recording:
+    """Make a recording of what a file's name says and what lies beside it.
+
+    Raises
+    ------
+    BadRunError
+        When a mask or confounds are there without their content.
+    """
     own = entities(bold.name)
-    subject = own.get("sub", "")
     return Recording(
         bold=bold,
-        t_r=_repetition_time(bold, tree, fallback_t_r),
-        subject=subject,
+        t_r=timing.t_r,
+        subject=own.get("sub", ""),
         session=own.get("ses", ""),
         task=own.get("task", ""),
         acquisition=own.get("acq", ""),
         direction=own.get("dir", ""),
         run=own.get("run", ""),
         space=own.get("space", ""),
-        events=read_events(_events_file(bold, tree)),
-        mask=mask_beside(bold),
-        confounds=confounds_beside(bold),
-        participant=tree.participants.get(subject, {}),
-    )
-
-
-def _repetition_time(bold: Path, tree: _Tree, fallback: float) -> float:
-    """Repetition time in seconds: from the sidecars, the header, else as asked."""
-    for sidecar in tree.inherited(bold, "bold.json"):
-        value = read_json(sidecar, BadRunError).get("RepetitionTime")
-        if value is not None:
-            return checked_t_r(value, sidecar.name)
-    stated = header_t_r(bold)
-    if stated is not None:
-        return stated
-    if fallback:
-        return checked_t_r(fallback, "--tr")
-    raise BadRunError(
-        "the repetition time is missing",
-        wanted="RepetitionTime in the JSON sidecar, or in the header with its unit",
-        fix=f"write it into {bold.name.split('.')[0]}.json, or give it with --tr",
+        mask=_mask_beside(bold),
+        confounds=_confounds_beside(bold),
+        frame_numbers=timing.frame_numbers,
+        start_s=timing.start_s,
+        entities=own,
     )
 
 
@@ -218,44 +251,71 @@ def _events_file(bold: Path, tree: _Tree) -> Path:
     return found[0]
 
 
-def mask_beside(bold: Path) -> Path | None:
+def _mask_beside(bold: Path) -> Path | None:
     """Brain mask of a preprocessed run, in its space and on its grid."""
+    endings = ("_desc-brain_mask.nii*", "_brainmask.nii*")
+    exact = beside(bold, endings, (*_PARTS, "desc"))
+    if exact is not None:
+        return exact
+    # Without its resolution a mask may be of another grid.
+    coarse = beside(bold, endings[:1], (*_PARTS, "desc", "res"))
+    same = coarse is not None and _shape(coarse) == _shape(bold)
+    return coarse if same else None
+
+
+def _confounds_beside(bold: Path) -> Path | None:
+    """Confounds of a preprocessed run; they belong to the run, whatever its space."""
+    endings = (
+        "_desc-confounds_timeseries.tsv",
+        "_desc-confounds_regressors.tsv",
+        "_bold_confounds.tsv",
+    )
+    return beside(bold, endings, (*_PARTS, *GRID_ENTITIES))
+
+
+def beside(bold: Path, endings: Sequence[str], but: Sequence[str]) -> Path | None:
+    """Find the file in a preprocessed run's folder that belongs to it.
+
+    Parameters
+    ----------
+    bold : Path
+        Image.
+    endings : sequence of str
+        Patterns that its name ends in, the preferred ones first.
+    but : sequence of str
+        Entities that it may lack or state otherwise; the others must agree.
+
+    Returns
+    -------
+    Path or None
+        None where there is none, or the image is raw.
+
+    Raises
+    ------
+    BadRunError
+        When it is there without its content.
+    """
     if not is_preprocessed(bold):
         return None
-    stem = bold.name.split("_desc-")[0]
-    old = bold.name.rsplit("_preproc.", 1)[0]
-    exact = (f"{stem}_desc-brain_mask", f"{old}_brainmask")
-    for name in exact:
-        for suffix in _SUFFIXES:
-            if (file := bold.with_name(name + suffix)).exists():
+
+    def named(file: Path) -> dict[str, str]:
+        own = entities(file.name)
+        return {key: label for key, label in own.items() if key not in but}
+
+    wanted = named(bold)
+    for ending in endings:
+        for file in sorted(bold.parent.glob(f"[!.]*{ending}")):
+            found = named(file)
+            if found.keys() == wanted.keys() and all(
+                same_label(key, found[key], wanted[key]) for key in wanted
+            ):
+                require_content(file)
                 return file
-    # Without its resolution a mask may be of another grid.
-    coarse = stem.split("_res-")[0] + "_desc-brain_mask"
-    for suffix in _SUFFIXES:
-        file = bold.with_name(coarse + suffix)
-        if file.exists() and _shape(file) == _shape(bold):
-            return file
     return None
 
 
 def _shape(path: Path) -> tuple[int, ...]:
     try:
-        image: Any = nib.load(path)
-        return tuple(image.shape[:3])
+        return tuple(open_header(path).shape[:3])
     except Exception:  # the fault itself is reported when the run is read
         return ()
-
-
-def confounds_beside(bold: Path) -> Path | None:
-    """Confounds of a preprocessed run; they belong to the run, whatever its space."""
-    if not is_preprocessed(bold):
-        return None
-    stem = re.split("_bold_|_space-|_desc-", bold.name)[0]
-    for ending in (
-        "desc-confounds_timeseries.tsv",
-        "desc-confounds_regressors.tsv",
-        "bold_confounds.tsv",
-    ):
-        if (file := bold.with_name(f"{stem}_{ending}")).exists():
-            return file
-    return None

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
 from types import MappingProxyType
 
-from nilearn.interfaces.bids import parse_bids_filename
-
 from boldformer.config import DataConfig
-from boldformer.data.selection import keep_asked, listed
+from boldformer.data.files import is_named
+from boldformer.data.selection import NUMBERS, keep_asked, listed, same_label
 from boldformer.errors import DatasetError, InputError
 
 RUN_ENTITIES = ("ses", "task", "acq", "ce", "rec", "dir", "run")
-_NUMBERS = ("run", "res")
+# What says where voxels lie and how they were made, not which run it is.
+GRID_ENTITIES = ("space", "cohort", "res", "desc")
 _PLACES = ("sub-*/func", "sub-*/ses-*/func", "sub-*", "sub-*/ses-*")
 _PREFERRED_SPACES = ("MNI152NLin2009cAsym", "MNI152NLin6Asym")
 _PREFERRED_RESOLUTIONS = ("", "2")
@@ -25,6 +25,10 @@ _PREPROCESSED = (
     re.compile(r"_bold(?!.*_variant-)_.*preproc\.nii(\.gz)?$"),
 )
 _RAW = re.compile(r"^(?!.*_(desc|space)-).*_bold\.nii(\.gz)?$")
+# fMRIPrep up to 1.1 has its old suffix in the middle of a name.
+_WORDS = ("bold",)
+_LABEL = re.compile(r"[0-9A-Za-z+]+")
+_EXTENSION = re.compile(r"\.(nii(\.gz)?|json|tsv(\.gz)?|txt)$")
 
 Listed = list[tuple[str, str]]
 
@@ -34,8 +38,28 @@ def entities(name: str) -> MappingProxyType[str, str]:
     """BIDS entities that a file name states, such as ``{"sub": "01"}``."""
     if "." not in name:  # a BIDS file has an extension
         return MappingProxyType({})
-    parsed = parse_bids_filename(name)["entities"]
-    return MappingProxyType({key: value for key, value in parsed.items() if value})
+    pairs = (part.partition("-") for part in _EXTENSION.sub("", name).split("_"))
+    return MappingProxyType({key: label for key, _, label in pairs if label})
+
+
+@lru_cache(maxsize=1 << 16)
+def misnamed(name: str) -> str:
+    """Part of a file's name that BIDS does not allow; empty for a sound name.
+
+    Labels are letters, digits and plus signs, those of runs and echoes are digits, and
+    no entity occurs twice.
+    """
+    *parts, last = _EXTENSION.sub("", name).split("_")
+    seen: set[str] = set()
+    for part in (*parts, last) if "-" in last else parts:
+        key, dash, label = part.partition("-")
+        sound = _LABEL.fullmatch(label) and key.isalnum() and key not in seen
+        if key in NUMBERS and not label.isdecimal():
+            sound = None
+        if not sound and not (not dash and part in _WORDS):
+            return part
+        seen.add(key)
+    return ""
 
 
 def is_preprocessed(image: Path) -> bool:
@@ -43,7 +67,9 @@ def is_preprocessed(image: Path) -> bool:
     return any(pattern.search(image.name) for pattern in _PREPROCESSED)
 
 
-def find_images(root: Path, config: DataConfig) -> tuple[list[Path], Listed]:
+def find_images(
+    root: Path, config: DataConfig, raw_roots: Sequence[Path] = ()
+) -> tuple[list[Path], Listed, list[str]]:
     """Choose one image of each run.
 
     Parameters
@@ -52,39 +78,97 @@ def find_images(root: Path, config: DataConfig) -> tuple[list[Path], Listed]:
         Dataset.
     config : DataConfig
         Filters, and where derivatives lie.
+    raw_roots : sequence of Path
+        Other folders that hold the raw runs of preprocessed ones.
 
     Returns
     -------
     images : list of Path
         All preprocessed in one space and resolution, or all raw.
     set_aside : list of (str, str)
-        Images of runs that have no such image, with the reason.
+        Images of runs that have no such image, or are misnamed, with the reason.
+    notes : list of str
+        What must be said of the choice.
 
     Raises
     ------
     DatasetError
         When there is none.
     InputError
-        For a filter that nothing matches.
+        For a filter that nothing matches, or a space of raw images.
     """
-    preprocessed = [] if config.raw else _preprocessed(root, config)
-    found = preprocessed or _images([root], _RAW)
-    if not found:
-        raise DatasetError(
-            f"no recording in {root}", wanted="*_bold.nii.gz below sub-*/func/"
-        )
-    for entity, asked in {
-        "sub": config.participants,
-        "task": config.tasks,
-        "ses": config.sessions,
-        "acq": (config.acquisition,),
+    raw, bad_raw = _sound(_images([root], _RAW))
+    preprocessed, bad = _sound([] if config.raw else _preprocessed(root, config))
+    if not preprocessed:
+        notes = _without_derivatives(root, config, bad)
+        kept, set_aside = _whole(_kept(raw, config, bad_raw + bad, root), config)
+        return kept, bad_raw + bad + set_aside, notes
+    asked = _kept(preprocessed, config, bad, root)
+    kept, set_aside = _whole(asked, config)
+    if kept:
+        kept, set_aside = _one_grid(kept, config, set_aside)
+    others, _ = _sound(_images(raw_roots, _RAW))
+    lost = _unprocessed(preprocessed, _runs_asked([*raw, *others], config))
+    return kept, bad + set_aside + lost, []
+
+
+def _without_derivatives(root: Path, config: DataConfig, bad: Listed) -> list[str]:
+    """Refuse or say that raw images are read."""
+    for option, asked in {
+        "space": config.space,
+        "resolution": config.resolution,
     }.items():
-        found = keep_asked(found, entity, asked, partial(_label, entity=entity))
-    whole = [image for image in found if not _fault(image)]
-    set_aside = [(image.name, _fault(image)) for image in found if _fault(image)]
-    if preprocessed and whole:
-        return _one_grid(whole, config, set_aside)
-    return whole, set_aside
+        if asked:
+            raise InputError(
+                f"--{option} {asked} was asked for, and no preprocessed recording "
+                f"matches in {root}",
+                wanted="*_desc-preproc_bold.nii.gz, in derivatives/ or --derivatives",
+                received=bad[0][1]
+                if bad
+                else "raw recordings, in the scanner's space"
+                if config.raw
+                else "none",
+                fix=f"leave --{option} out to read raw recordings",
+            )
+    if config.raw or not is_named(root / "derivatives"):
+        return []
+    return [
+        "Raw recordings are read: no *_desc-preproc_bold.nii.gz is in derivatives/."
+    ]
+
+
+def _sound(images: Iterable[Path]) -> tuple[list[Path], Listed]:
+    """Tell images whose names BIDS allows from others, with the reason."""
+    kept, bad = [], []
+    for image in images:
+        reason = _name_fault(image)
+        if reason:
+            bad.append((image.name, reason))
+        else:
+            kept.append(image)
+    return kept, bad
+
+
+def _name_fault(image: Path) -> str:
+    part = misnamed(image.name)
+    if part:
+        return (
+            f"the name {part!r} is not BIDS; wanted letters and digits after "
+            f"the hyphen ({' and '.join(NUMBERS[:2])}: digits), and each entity once; "
+            "rename it"
+        )
+    own, above = entities(image.name), [p.name for p in image.parents[:3]]
+    within = next((n for n, name in enumerate(above) if name[:4] == "sub-"), 2)
+    for entity in ("sub", "ses"):
+        folders = [n for n in above[: within + 1] if n.startswith(f"{entity}-")]
+        stated = f"{entity}-{own[entity]}" if entity in own else ""
+        if (folders or entity == "sub") and folders[:1] != [stated]:
+            where = folders[0] if folders else f"no folder {entity}-*"
+            return (
+                f"it lies in {where} and its name says {stated or f'no {entity}-'}; "
+                "rename one of the two"
+            )
+    return ""
 
 
 def _preprocessed(root: Path, config: DataConfig) -> list[Path]:
@@ -130,13 +214,75 @@ def _label(image: Path, entity: str) -> str:
     return entities(image.name).get(entity, "")
 
 
-def _fault(image: Path) -> str:
+# --- filters ----------------------------------------------------------------------
+
+
+def _filters(config: DataConfig) -> Iterator[tuple[str, Sequence[str]]]:
+    """Yield every entity that is asked for, with the labels to keep."""
+    yield "sub", config.participants
+    yield "task", config.tasks
+    yield "ses", config.sessions
+    yield "acq", (config.acquisition,) if config.acquisition else ()
+    for entity, labels in config.filters.items():
+        yield entity, [labels] if isinstance(labels, str) else labels
+
+
+def _kept(
+    images: Sequence[Path], config: DataConfig, bad: Listed, root: Path
+) -> list[Path]:
+    if not images:
+        raise DatasetError(
+            f"no recording in {root}",
+            wanted="*_bold.nii.gz below sub-*/func/",
+            received=f"{bad[0][0]}: {bad[0][1]}" if bad else "",
+        )
+    found = list(images)
+    for entity, asked in _filters(config):
+        found = keep_asked(found, entity, asked, partial(_label, entity=entity))
+    return found
+
+
+def _runs_asked(images: Iterable[Path], config: DataConfig) -> list[Path]:
+    """Raw images of the runs that filters ask for, as far as they speak of runs."""
+    found = list(images)
+    for entity, asked in _filters(config):
+        if asked and entity in ("sub", *RUN_ENTITIES):
+            labels = [label.removeprefix(f"{entity}-") for label in asked]
+            found = [
+                image
+                for image in found
+                if any(same_label(entity, _label(image, entity), n) for n in labels)
+            ]
+    return found
+
+
+def _unprocessed(preprocessed: Iterable[Path], raw: Iterable[Path]) -> Listed:
+    """Raw runs that have no preprocessed image in any space."""
+    runs = {_run(image) for image in preprocessed}
+    lost = {_run(image): image.name for image in raw if _run(image) not in runs}
+    reason = "this run has no preprocessed image; others have (--raw reads raw ones)"
+    return [(name, reason) for name in sorted(lost.values())]
+
+
+def _whole(images: Iterable[Path], config: DataConfig) -> tuple[list[Path], Listed]:
+    """Tell images that are a whole run by themselves from others."""
+    kept, bad = [], []
+    for image in images:
+        reason = _fault(image, config.filters)
+        if reason:
+            bad.append((image.name, reason))
+        else:
+            kept.append(image)
+    return kept, bad
+
+
+def _fault(image: Path, filters: Mapping[str, object]) -> str:
     """Why an image is not a whole run by itself; empty where it is."""
     own = entities(image.name)
-    if own.get("echo"):
+    if own.get("echo") and "echo" not in filters:
         return (
             f"echo {own['echo']} of a multi-echo run; wanted the echoes combined; "
-            "run fMRIPrep and read its derivatives"
+            "run fMRIPrep and read its derivatives, or choose one with --filter echo=N"
         )
     if own.get("part", "mag") != "mag":
         return f"the {own['part']} part of a complex image; wanted its magnitude"
@@ -149,15 +295,30 @@ def _fault(image: Path) -> str:
 def _one_grid(
     images: list[Path], config: DataConfig, set_aside: Listed
 ) -> tuple[list[Path], Listed]:
-    """Keep one space and resolution, so that no run is read twice."""
-    space = _choose(images, "space", config.space, _PREFERRED_SPACES)
-    in_space = [image for image in images if _label(image, "space") == space]
-    res = _choose(in_space, "res", config.resolution, _PREFERRED_RESOLUTIONS)
-    kept = [image for image in in_space if _label(image, "res") == res]
+    """Keep one space, cohort and resolution, so that no run is read twice."""
+    space, *modifiers = config.space.removeprefix("space-").split(":")
+    asked = {"space": space, "cohort": "", "res": config.resolution}
+    for modifier in modifiers:  # as fMRIPrep spells MNIPediatricAsym:cohort-1:res-2
+        entity, _, label = modifier.partition("-")
+        if entity not in ("cohort", "res") or not label:
+            raise InputError(
+                f"unknown part {modifier!r} of the space",
+                wanted="SPACE, SPACE:cohort-1 or SPACE:res-2",
+                received=config.space,
+            )
+        asked[entity] = label
+    preferred = (_PREFERRED_SPACES, ("",), _PREFERRED_RESOLUTIONS)
+    kept, chosen = images, []
+    for (entity, wanted), usual in zip(asked.items(), preferred, strict=True):
+        label = _choose(kept, entity, wanted, usual)
+        kept = [image for image in kept if _label(image, entity) == label]
+        chosen += (
+            [f"{entity} {label or '(none)'}"] if label or entity == "space" else []
+        )
     runs = {_run(image) for image in kept}
-    where = f"space {space or '(none)'}" + (f" at resolution {res}" if res else "")
     lost = [image for image in images if _run(image) not in runs]
-    return kept, [*set_aside, *((image.name, f"not in {where}") for image in lost)]
+    reason = f"not in {', '.join(chosen)}"
+    return kept, set_aside + [(image.name, reason) for image in lost]
 
 
 def _choose(
@@ -178,11 +339,7 @@ def _choose(
 
 
 def _run(image: Path) -> tuple[str, ...]:
-    return tuple(_label(image, entity) for entity in ("sub", *RUN_ENTITIES))
-
-
-def same_label(entity: str, one: str | None, other: str | None) -> bool:
-    """Whether two labels mean the same: runs are numbers, so 01 and 1 are one."""
-    if one and other and entity in _NUMBERS and one.isdecimal() and other.isdecimal():
-        return int(one) == int(other)
-    return one == other
+    """Which run an image is of; runs are numbers, so 01 and 1 are one."""
+    labels = [_label(image, entity) for entity in ("sub", *RUN_ENTITIES)]
+    labels[-1] = labels[-1].lstrip("0") if labels[-1].isdecimal() else labels[-1]
+    return tuple(labels)

@@ -8,19 +8,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from boldformer.config import DataConfig
+from boldformer.data.files import is_named, read_json
+from boldformer.data.participants import Participants, read_participants
 from boldformer.data.recording import Dataset, Recording
 from boldformer.data.selection import as_dataset, keep_asked
-from boldformer.data.sidecars import (
-    checked_t_r,
-    header_t_r,
-    read_json,
-    read_participants,
-)
+from boldformer.data.timing import Timing, read_timing
 from boldformer.errors import BadRunError, DatasetError
 
 _NAME = re.compile(
@@ -98,14 +96,16 @@ def open_class_folders(config: DataConfig) -> Dataset:
             f"no folder per class in {root}", wanted=f"CLASS/{_WANTED} in it"
         )
     recordings = []
-    people = read_participants(root)
-    stated = _stated_t_r(root, config)
+    people = read_participants(root, {volume.sub for volume in volumes})
+    stated = _stated(root)
     for run in _runs(_asked(volumes, config)):
         try:
-            recordings.append(_recording(run, stated, people))
+            timing = read_timing(run[0].path, stated, config.t_r)
+            recordings.append(_recording(run, timing, people))
         except BadRunError as error:
             set_aside.append((_name(run[0]), str(error)))
-    return as_dataset(root.resolve().name, root, recordings, set_aside)
+    name = root.resolve().name
+    return as_dataset(name, root, recordings, set_aside, people.notes)
 
 
 def _files(root: Path) -> Iterator[tuple[str, Path]]:
@@ -137,21 +137,14 @@ def _name(volume: _Volume) -> str:
 
 
 def _recording(
-    run: Sequence[_Volume], stated: float, people: dict[str, dict[str, str]]
+    run: Sequence[_Volume], timing: Timing, people: Participants
 ) -> Recording:
     for one, other in pairwise(run):
         if one.number == other.number:
             raise BadRunError(
                 f"volume {one.number} is there twice", received=f"{one} and {other}"
             )
-    first = run[0]
-    t_r = stated or header_t_r(first.path)
-    if not t_r:
-        raise BadRunError(
-            "the repetition time is missing",
-            wanted=f"RepetitionTime in {_SIDECARS[0]}, or in the header with its unit",
-            fix="give it in seconds with --tr",
-        )
+    first, t_r = run[0], timing.t_r
     numbers = np.array([volume.number for volume in run]) - first.number
     gaps = numbers[-1] >= len(numbers)
     return Recording(
@@ -162,7 +155,7 @@ def _recording(
         task=first.task,
         run=first.run,
         events=_blocks(numbers, [volume.label for volume in run], t_r),
-        participant=people.get(first.sub, {}),
+        participant=people[first.sub],
         volumes=tuple(volume.path for volume in run),
         frame_numbers=tuple(int(number) for number in numbers) if gaps else (),
         timing="volume",
@@ -184,13 +177,11 @@ def _blocks(numbers: np.ndarray, labels: Sequence[str], t_r: float) -> pd.DataFr
     )
 
 
-def _stated_t_r(root: Path, config: DataConfig) -> float:
-    """Repetition time that holds for every run, or 0."""
-    if config.t_r:
-        return checked_t_r(config.t_r, "--tr")
+def _stated(root: Path) -> dict[str, Any]:
+    """Read the repetition time that holds for every run."""
     for name in _SIDECARS:
-        if (root / name).exists():
+        if is_named(root / name):
             value = read_json(root / name).get("RepetitionTime")
             if value is not None:
-                return checked_t_r(value, name)
-    return 0.0
+                return {"RepetitionTime": value}
+    return {}

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+import functools
 import inspect
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +15,10 @@ import numpy as np
 import pandas as pd
 from nilearn.interfaces.fmriprep import load_confounds
 
+from boldformer.data.files import is_named, read_text, require_content
 from boldformer.data.quality import framewise_displacement
 from boldformer.data.recording import Recording
+from boldformer.data.tables import numbers, read_table
 from boldformer.errors import BadRunError, InputError
 
 MOTION = ("trans_x", "trans_y", "trans_z", "rot_x", "rot_y", "rot_z")
@@ -73,21 +78,37 @@ def read_confounds(
     Friston KJ et al. (1996). Movement-related effects in fMRI time-series. Magnetic
     Resonance in Medicine 35:346-355 (the 24 regressors).
     """
-    _check_request(groups, options)
+    check_confound_groups(groups, options)
     if not groups or recording.confounds is None:
         return None
     path = recording.confounds
     if _has_only_motion(path):
         values = _motion_regressors(path, groups, options)
     else:
-        values = _nilearn_confounds(recording, groups, options)
+        values = _nilearn_confounds(path, groups, options)
+    _check_rows(path, values, n_times)
+    return np.nan_to_num(values)
+
+
+def _check_rows(path: Path, values: np.ndarray, n_times: int) -> None:
+    """Refuse a table that is not the run's, or has gaps beyond the first volume.
+
+    Derivatives have none there, and neither has framewise displacement.
+    """
     if len(values) != n_times:
         raise BadRunError(
             f"{path.name}: not as long as the run",
             wanted=f"{n_times} rows",
             received=f"{len(values)}",
         )
-    return values
+    gaps = np.flatnonzero(~np.isfinite(values[1:]).all(axis=1))
+    if len(gaps):
+        raise BadRunError(
+            f"{path.name}: confounds that are not known for every volume",
+            wanted="n/a in the first row only",
+            received=f"n/a in row {gaps[0] + 2}",
+            fix="choose other groups with --confounds, or none",
+        )
 
 
 def read_motion(recording: Recording, n_times: int) -> pd.DataFrame:
@@ -109,12 +130,12 @@ def read_motion(recording: Recording, n_times: int) -> pd.DataFrame:
     DataFrame, n_times rows
         ``trans_x`` … ``trans_z`` (mm), ``rot_x`` … ``rot_z`` (radians) and
         ``framewise_displacement`` (mm), as far as they are known; without columns where
-        there is no table, or one of another length.
+        there is no table.
 
     Raises
     ------
     BadRunError
-        When the table cannot be read.
+        When the table cannot be read, or is not the run's.
 
     References
     ----------
@@ -125,15 +146,21 @@ def read_motion(recording: Recording, n_times: int) -> pd.DataFrame:
     if recording.confounds is None:
         return unknown
     table = _read_motion_columns(recording.confounds)
-    if len(table) != n_times:
-        return unknown
+    _check_rows(recording.confounds, table.to_numpy(), n_times)
     if "framewise_displacement" not in table and set(MOTION) <= set(table):
         motion = table[list(MOTION)].to_numpy()
         table["framewise_displacement"] = framewise_displacement(motion)
     return table.fillna(0.0)
 
 
-def _check_request(groups: Sequence[str], options: Mapping[str, Any]) -> None:
+def check_confound_groups(groups: Sequence[str], options: Mapping[str, Any]) -> None:
+    """Refuse groups and options that no table could have; name the nearest.
+
+    Raises
+    ------
+    InputError
+        For the first of them.
+    """
     known = {
         "group of confounds": (groups, _GROUPS),
         "option of confounds": (options, tuple(_options())),
@@ -158,24 +185,37 @@ def _options() -> list[str]:
 
 
 def _nilearn_confounds(
-    recording: Recording, groups: Sequence[str], options: Mapping[str, Any]
+    path: Path, groups: Sequence[str], options: Mapping[str, Any]
 ) -> np.ndarray:
     strategy = dict.fromkeys(group.replace("motion24", "motion") for group in groups)
     arguments = {"motion": _motion_level(groups), **options}
     try:
-        table, _ = load_confounds(
-            str(recording.bold), strategy=tuple(strategy), **arguments
-        )
+        with _alone(path) as image:
+            table, _ = load_confounds(str(image), strategy=tuple(strategy), **arguments)
         values = np.asarray(table, dtype=np.float64)
     except Exception as error:  # nilearn raises several kinds for missing columns
-        name = recording.confounds.name if recording.confounds else ""
         raise BadRunError(
-            f"{name}: confounds cannot be loaded",
+            f"{path.name}: confounds cannot be loaded",
             wanted=f"the groups {', '.join(groups)}",
             received=(str(error).splitlines() or [type(error).__name__])[0][:160],
             fix="choose other groups with --confounds, or none",
         ) from None
-    return np.nan_to_num(values)
+    return values
+
+
+@contextlib.contextmanager
+def _alone(path: Path) -> Iterator[Path]:
+    """Yield the name of an image whose only confounds, as nilearn looks, are these.
+
+    nilearn goes from an image's name to a table; which one that is was found already.
+    """
+    with tempfile.TemporaryDirectory(prefix="boldformer-") as folder:
+        stem = Path(folder) / "sub-1_task-1"
+        for file in (path, path.with_suffix(".json")):
+            if is_named(file):
+                link = f"{stem.name}_desc-confounds_timeseries{file.suffix}"
+                stem.with_name(link).symlink_to(file.absolute())
+        yield stem.with_name(f"{stem.name}_space-X_desc-preproc_bold.nii.gz")
 
 
 # --- tables of head motion alone --------------------------------------------------
@@ -187,7 +227,7 @@ def _is_hcp(path: Path) -> bool:
 
 def _has_only_motion(path: Path) -> bool:
     """Whether only motion can be read: HCP, and fMRIPrep's columns in camel case."""
-    return _is_hcp(path) or "RotX" in _read_tsv(path, n_rows=0).columns
+    return _is_hcp(path) or "RotX" in _read_numbers(path).columns
 
 
 def _motion_level(groups: Sequence[str]) -> str:
@@ -211,7 +251,7 @@ def _motion_regressors(
         parts.append(np.diff(parts[0], axis=0, prepend=parts[0][:1]))
     if level in ("power2", "full"):
         parts += [part**2 for part in parts]
-    values = np.nan_to_num(np.hstack(parts))
+    values = np.hstack(parts)
     return values - values.mean(axis=0) if options.get("demean", True) else values
 
 
@@ -219,24 +259,44 @@ def _read_motion_columns(path: Path) -> pd.DataFrame:
     """Motion in mm and radians, and framewise displacement, under their new names."""
     if _is_hcp(path):
         return _read_hcp(path)
-    table = _read_tsv(path).rename(columns=_OLD_COLUMNS)
+    table = _read_numbers(path).rename(columns=_OLD_COLUMNS)
     known = [name for name in (*MOTION, "framewise_displacement") if name in table]
-    return table[known].apply(pd.to_numeric, errors="coerce")
+    return table[known]
 
 
-def _read_tsv(path: Path, n_rows: int | None = None) -> pd.DataFrame:
-    try:
-        return pd.read_csv(path, sep="\t", na_values="n/a", nrows=n_rows)
-    except (OSError, ValueError) as error:
-        raise BadRunError(f"{path.name} cannot be read", received=str(error)) from None
+def count_marked_non_steady(path: Path | None) -> int:
+    """Volumes at the start of a run that fMRIPrep marks as not in a steady state."""
+    if path is None or _is_hcp(path):
+        return 0
+    marks = _read_numbers(path).filter(regex="^non_steady_state_outlier")
+    return int((marks.fillna(0) != 0).any(axis=1).cumprod().sum())
+
+
+def _read_numbers(path: Path) -> pd.DataFrame:
+    """Read a table of confounds, all of whose cells are numbers or missing."""
+    require_content(path)
+    state = path.stat()
+    return _numbers_as_of(path, state.st_mtime_ns, state.st_size).copy()
+
+
+# Three readers ask for the same table of a run, one after the other.
+@functools.lru_cache(maxsize=2)
+def _numbers_as_of(path: Path, mtime_ns: int, size: int) -> pd.DataFrame:
+    table = read_table(path)
+    return pd.DataFrame({name: numbers(path, table[name]) for name in table})
 
 
 def _read_hcp(path: Path) -> pd.DataFrame:
     """Read translations in mm and rotations in degrees, leaving their derivatives."""
     try:
-        values = np.loadtxt(path, ndmin=2)
-    except (OSError, ValueError) as error:
+        values = np.loadtxt(read_text(path).splitlines(), ndmin=2)
+    except ValueError as error:
+        if isinstance(error, BadRunError):
+            raise
         raise BadRunError(f"{path.name} cannot be read", received=str(error)) from None
+    if not np.isfinite(values).all():
+        row = int(np.argwhere(~np.isfinite(values))[0][0]) + 1
+        raise BadRunError(f"{path.name}: no finite number in row {row}")
     if values.shape[1] not in (6, 12):
         raise BadRunError(
             f"{path.name}: not motion parameters as HCP writes them",

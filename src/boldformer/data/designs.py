@@ -10,6 +10,9 @@ from boldformer.data.findings import AuditCheck, clean, warning
 from boldformer.data.predictability import Predictability
 from boldformer.data.splits import Splits
 
+# Names of spaces that each person, or each run, has of their own.
+_OWN_SPACES = ("", "t1w", "t2w", "individual", "scanner", "orig", "func", "boldref")
+
 
 def check_told(name: str, found: Sequence[Predictability]) -> AuditCheck:
     """Ask whether labels follow from some properties of their windows."""
@@ -49,6 +52,33 @@ def check_sites(table: pd.DataFrame, found: Sequence[Predictability]) -> AuditCh
         f"Class {lacking[0]!r} occurs only at site {at} of {counts.shape[1]}{more}.",
         "What marks the site also marks the class: use sites that have every class, "
         "or leave such classes out.",
+    )
+
+
+def check_space(table: pd.DataFrame, splits: Splits) -> AuditCheck:
+    """Ask whether voxels stand for the same places in all who are decoded together."""
+    if "space" not in table:
+        return clean("space", "The spaces of the runs are not known: not checked.")
+    if splits.unit == "run" or table["subject"].nunique() == 1:
+        return clean("space", "Each fold stays within one subject.")
+    spaces = table["space"].fillna("").astype(str)
+    if "timing" in table and (table["timing"] == "map").all() and (spaces == "").all():
+        return clean("space", "The space of the maps is not named: not checked.")
+    own = spaces.str.casefold().isin(_OWN_SPACES)
+    if not own.any() and spaces.nunique() == 1:
+        return clean("space", f"All runs lie in {spaces.iloc[0]}.")
+    named = ", ".join(sorted({name or "the scanner's" for name in spaces.unique()}))
+    evidence = (
+        f"{table['subject'][own].nunique()} subjects are decoded across each other "
+        f"from images in their own spaces ({named}), on one grid by chance."
+        if own.any()
+        else f"Runs of different spaces are decoded together: {named}."
+    )
+    return warning(
+        "space",
+        evidence,
+        "A voxel is not the same place in two people: use images in one standard space "
+        "(--space), or decode within each subject.",
     )
 
 

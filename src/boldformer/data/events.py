@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -121,14 +122,19 @@ def overlap(events: pd.DataFrame, labels: Sequence[str]) -> bool:
         Those that count.
     """
     chosen = events[events["trial_type"].isin(labels)]
+    chosen = chosen[chosen["duration"] > 0].sort_values("onset", kind="stable")
     onset = chosen["onset"].to_numpy(dtype=float)
-    end = onset + chosen["duration"].to_numpy(dtype=float)
-    kind = chosen["trial_type"].to_numpy()
-    shared = np.minimum(end[:, None], end) - np.maximum(onset[:, None], onset)
-    length = end - onset
-    shorter = np.minimum(length[:, None], length)
-    different = kind[:, None] != kind
-    return bool((different & (shared > _SHARED * shorter) & (shared > 0)).any())
+    length = chosen["duration"].to_numpy(dtype=float)
+    kind, end = pd.factorize(chosen["trial_type"])[0], onset + length
+    # An event can only share time with those that begin before it ends.
+    last = np.searchsorted(onset, end, side="left")
+    for i in np.flatnonzero(last > np.arange(len(onset)) + 1):
+        later = slice(i + 1, last[i])
+        shared = np.minimum(end[i], end[later]) - onset[later]
+        enough = shared > _SHARED * np.minimum(length[i], length[later])
+        if (enough & (kind[later] != kind[i])).any():
+            return True
+    return False
 
 
 def label_sets(events: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
@@ -148,12 +154,17 @@ def label_sets(events: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
         ``exclusive`` (true: a window of it must end before it does).
     """
     chosen = events[events["trial_type"].isin(labels)]
-    onset, end = chosen["onset"], chosen["onset"] + chosen["duration"]
-    edges = np.unique(np.concatenate([onset, end]))
+    begins: dict[float, list[str]] = defaultdict(list)
+    ends: dict[float, list[str]] = defaultdict(list)
+    for event in chosen.itertuples():
+        begins[event.onset].append(event.trial_type)
+        ends[event.onset + event.duration].append(event.trial_type)
     rows: list[dict[str, Any]] = []
-    for start, stop in itertools.pairwise(edges):
-        on = chosen.loc[(onset <= start) & (end >= stop), "trial_type"]
-        name = SEPARATOR.join(sorted(set(on))) or REST
+    on: Counter[str] = Counter()
+    for start, stop in itertools.pairwise(sorted({*begins, *ends})):
+        on.update(begins[start])
+        on.subtract(ends[start])
+        name = SEPARATOR.join(sorted(label for label, n in on.items() if n)) or REST
         if rows and rows[-1]["trial_type"] == name:
             rows[-1]["duration"] += stop - start
         else:

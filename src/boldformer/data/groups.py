@@ -11,6 +11,7 @@ import pandas as pd
 from boldformer.errors import InputError
 
 FEWEST_GROUPS_TO_HOLD_OUT = 4
+_NO_FAMILY = ("", "n/a", "nan")
 
 
 def split_groups(table: pd.DataFrame, unit: str) -> np.ndarray:
@@ -43,7 +44,11 @@ def families_of(table: pd.DataFrame) -> pd.Series:
     if "family" not in table:
         return pd.Series("", index=table.index)
     named = table["family"].astype("string").fillna("").str.strip()
-    return named.mask(named.str.lower().isin(["n/a", "nan"]), "").astype(object)
+    named = named.mask(named.str.lower().isin(_NO_FAMILY), "")
+    # A family spelt F1 in one row and f1 in the next is one.
+    spelt = named[~named.str.casefold().duplicated()]
+    first = dict(zip(spelt.str.casefold(), spelt, strict=True))
+    return named.str.casefold().map(first).astype(object)
 
 
 def family_of(participant: Mapping[str, str]) -> str:
@@ -51,8 +56,9 @@ def family_of(participant: Mapping[str, str]) -> str:
 
     The column is ``family``, ``family_id`` or HCP's ``Family_ID``.
     """
-    plain = {str(key).lower(): value for key, value in participant.items()}
-    return str(plain.get("family") or plain.get("family_id") or "")
+    plain = {str(key).lower(): str(value) for key, value in participant.items()}
+    named = [plain.get(key, "").strip() for key in ("family", "family_id")]
+    return next((name for name in named if name.lower() not in _NO_FAMILY), "")
 
 
 def resampling_groups(table: pd.DataFrame) -> tuple[str, np.ndarray]:

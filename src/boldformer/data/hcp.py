@@ -10,9 +10,11 @@ import numpy as np
 import pandas as pd
 
 from boldformer.config import DataConfig
+from boldformer.data.files import is_named, read_text, require_content
+from boldformer.data.participants import Participants, read_participants
 from boldformer.data.recording import Dataset, Recording
 from boldformer.data.selection import as_dataset, keep_asked
-from boldformer.data.sidecars import checked_t_r, header_t_r, read_participants
+from boldformer.data.timing import checked_t_r, header_t_r
 from boldformer.errors import BadRunError, DatasetError
 
 T_R = 0.72
@@ -33,6 +35,8 @@ BLOCKS = {
 _RESULTS = "MNINonLinear/Results"
 _RUN = re.compile(r"tfMRI_(?P<task>[A-Za-z0-9]+)_(?P<direction>LR|RL|AP|PA)")
 _NO_EV = "sync"
+_MASK = "brainmask_fs.2.nii.gz"
+_MOTION = "Movement_Regressors.txt"
 
 
 def is_hcp(root: Path) -> bool:
@@ -80,13 +84,14 @@ def open_hcp(config: DataConfig) -> Dataset:
             f"no HCP task run in {root}", wanted=f"SUBJECT/{_RESULTS}/tfMRI_TASK_LR/"
         )
     folders = list(_run_folders(root))
+    people = read_participants(root, map(_subject, folders))
     subjects = [label.removeprefix("sub-") for label in config.participants]
     tasks = [label.removeprefix("task-").lower() for label in config.tasks]
     folders = keep_asked(folders, "sub", subjects, _subject)
     folders = keep_asked(folders, "task", tasks, _task)
     folders = keep_asked(folders, "ses", config.sessions, lambda _: "")
-    folders = keep_asked(folders, "space", (config.space,), lambda _: SPACE)
-    people = read_participants(root)
+    if config.space:
+        folders = keep_asked(folders, "space", (config.space,), lambda _: SPACE)
     recordings: list[Recording] = []
     set_aside: list[tuple[str, str]] = []
     for folder in folders:
@@ -94,7 +99,8 @@ def open_hcp(config: DataConfig) -> Dataset:
             recordings.append(_recording(folder, config, people))
         except BadRunError as error:
             set_aside.append((f"{_subject(folder)}/{folder.name}", str(error)))
-    return as_dataset(root.resolve().name, root, recordings, set_aside)
+    name = root.resolve().name
+    return as_dataset(name, root, recordings, set_aside, people.notes)
 
 
 def _run_folders(root: Path) -> Iterator[Path]:
@@ -111,28 +117,30 @@ def _task(folder: Path) -> str:
     return folder.name.split("_")[1].lower()
 
 
-def _recording(
-    folder: Path, config: DataConfig, people: dict[str, dict[str, str]]
-) -> Recording:
+def _recording(folder: Path, config: DataConfig, people: Participants) -> Recording:
     images = [folder / f"{folder.name}{suffix}" for suffix in (".nii.gz", ".nii")]
-    bold = next((image for image in images if image.exists()), None)
+    bold = next((image for image in images if is_named(image)), None)
     if bold is None:
         raise BadRunError("the recording is missing", wanted=images[0].name)
+    beside = [folder / name for name in (_MASK, _MOTION)]
+    mask, motion = (file if is_named(file) else None for file in beside)
+    for file in (bold, mask, motion):
+        if file is not None:
+            require_content(file)
     task, subject = _task(folder), _subject(folder)
     blocks = () if config.label_table else BLOCKS.get(task, ())
-    mask = folder / "brainmask_fs.2.nii.gz"
-    motion = folder / "Movement_Regressors.txt"
+    asked = checked_t_r(config.t_r, "--tr") if config.t_r else 0.0
     return Recording(
         bold=bold,
-        t_r=header_t_r(bold) or checked_t_r(config.t_r or T_R, "--tr"),
+        t_r=asked or header_t_r(bold) or T_R,
         subject=subject,
         task=task,
         direction=folder.name.rsplit("_", 1)[1],
         space=SPACE,
         events=_read_evs(folder / "EVs", blocks),
-        mask=mask if mask.exists() else None,
-        confounds=motion if motion.exists() else None,
-        participant=people.get(subject, {}),
+        mask=mask,
+        confounds=motion,
+        participant=people[subject],
     )
 
 
@@ -155,23 +163,32 @@ def _read_evs(folder: Path, names: tuple[str, ...]) -> pd.DataFrame:
 def _read_ev(file: Path) -> pd.DataFrame:
     """Read a three-column file as FSL defines it; rows of amplitude 0 are no events."""
     try:
-        lines = file.read_text(encoding="utf-8-sig").splitlines()
+        lines = read_text(file).splitlines()
         rows = [cells for line in lines if (cells := line.split())]
         wrong = next((cells for cells in rows if len(cells) != 3), None)
         values = np.array([] if wrong else rows, dtype=float).reshape(-1, 3)
-    except (OSError, ValueError) as error:
+    except ValueError as error:
+        if isinstance(error, BadRunError):
+            raise
         raise BadRunError(f"{file.name} cannot be read", received=str(error)) from None
+    wrong = wrong or next(
+        (row for row, v in zip(rows, values, strict=True) if not _is_event(v)), None
+    )
     if wrong:
         raise BadRunError(
             f"{file.name}: not an explanatory variable",
             wanted="three columns: onset, duration, amplitude",
             received=" ".join(wrong)[:80],
         )
-    values = values[np.isfinite(values).all(axis=1) & (values[:, 2] != 0)]
+    values = values[values[:, 2] != 0]
     return pd.DataFrame(
         {
             "onset": values[:, 0],
-            "duration": np.maximum(values[:, 1], 0.0),
+            "duration": values[:, 1],
             "trial_type": [file.stem] * len(values),
         }
     )
+
+
+def _is_event(row: np.ndarray) -> bool:
+    return bool(np.isfinite(row).all() and row[1] >= 0)

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
 from nibabel.spatialimages import SpatialImage
 from nilearn.masking import compute_epi_mask
 
+from boldformer.data.files import require_content
 from boldformer.errors import BadRunError
+
+# deflate packs no more than 1032 bytes into one.
+_MOST_PACKED = 1032
+# Beyond this an image is nearly empty, which a small one may be and a large one is not.
+_PLAUSIBLY_PACKED = 200
+_SMALL_BYTES = 2**30
 
 
 def open_volume(path: Path) -> SpatialImage:
@@ -49,11 +58,26 @@ def open_image(path: Path, n_dimensions: int) -> SpatialImage:
     return image
 
 
+def open_header(path: Path) -> SpatialImage:
+    """Open an image for what its header says, whatever may be wrong with it.
+
+    Raises
+    ------
+    BadRunError
+        When the file's content is missing.
+    Exception
+        Of many kinds, from nibabel, when it is no image.
+    """
+    require_content(path)
+    image: Any = nib.load(path, keep_file_open=True)
+    return image
+
+
 def _load(path: Path) -> SpatialImage:
-    if not path.exists():
-        raise BadRunError(f"{path.name}: the file is missing", received=str(path))
     try:
-        image = nib.load(path, keep_file_open=True)
+        image = open_header(path)
+    except BadRunError:
+        raise
     except Exception as error:  # nibabel raises many kinds on broken headers
         raise BadRunError(
             f"{path.name}: cannot be read as an image",
@@ -67,7 +91,24 @@ def _load(path: Path) -> SpatialImage:
         )
     if not np.isfinite(image.affine).all() or _is_singular(image.affine):
         raise BadRunError(f"{path.name}: the affine is not usable")
+    _check_size(path, image)
     return image
+
+
+def _check_size(path: Path, image: SpatialImage) -> None:
+    """Refuse a compressed file that cannot hold what its header says, unread."""
+    if path.suffix != ".gz":
+        return
+    declared = math.prod(map(int, image.shape)) * image.get_data_dtype().itemsize
+    packed = path.stat().st_size
+    large = declared > _SMALL_BYTES
+    if declared > packed * (_PLAUSIBLY_PACKED if large else _MOST_PACKED):
+        raise BadRunError(
+            f"{path.name}: the voxels cannot be read",
+            wanted=f"{tuple(image.shape)} values ({declared / 1e9:.3g} GB)",
+            received=f"{packed} bytes, too few to hold them",
+            fix="the header or the file is damaged; copy it again",
+        )
 
 
 def read_voxels(image: SpatialImage, name: str) -> np.ndarray:
@@ -189,6 +230,18 @@ def brain_mask(mean_volume: np.ndarray, affine: np.ndarray, name: str) -> np.nda
         return bright
     mask = np.asanyarray(image.dataobj) > 0
     return mask if mask.sum() >= 0.5 * bright.sum() else bright
+
+
+def is_mean_free(mean: np.ndarray, spread: np.ndarray) -> bool:
+    """Whether images were demeaned or z-scored: voxels vary more than their mean.
+
+    Parameters
+    ----------
+    mean, spread : ndarray of the same shape
+        Mean and standard deviation of each voxel over time.
+    """
+    high = [np.percentile(np.abs(np.nan_to_num(v)), 98) for v in (mean, spread)]
+    return bool(high[0] < high[1])
 
 
 def _is_singular(affine: np.ndarray) -> bool:

@@ -6,13 +6,14 @@ import dataclasses
 import difflib
 import importlib.resources
 import re
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import pandas as pd
 
 from boldformer.data.recording import Dataset, Recording
 from boldformer.data.selection import listed
-from boldformer.data.sidecars import named, read_table
+from boldformer.data.tables import names, read_table
 from boldformer.errors import InputError
 
 _PACKAGED = Path(str(importlib.resources.files("boldformer.data") / "label_tables"))
@@ -48,19 +49,20 @@ def read_label_table(name_or_path: str | Path) -> pd.DataFrame:
     path = Path(name_or_path)
     if not path.is_file():
         path = _PACKAGED / f"{name_or_path}.tsv"
-    names = label_table_names()
-    if path.stem not in names and not path.is_file():
-        near = difflib.get_close_matches(str(name_or_path), names, n=1)
+    known = label_table_names()
+    if path.stem not in known and not path.is_file():
+        near = difflib.get_close_matches(str(name_or_path), known, n=1)
         raise InputError(
             f"no label table {str(name_or_path)!r}",
-            wanted=f"a TSV file, or one of {', '.join(names)}",
+            wanted=f"a TSV file, or one of {', '.join(known)}",
             fix=f"did you mean {near[0]!r}?" if near else "",
         )
     table = read_table(path, ("trial_type", "label"), InputError)
     if "task" not in table:
         table["task"] = ""
-    table["task"] = table["task"].where(named(table["task"]), "")
-    empty = table[~(named(table["trial_type"]) & named(table["label"]))]
+    for column in ("trial_type", "label", "task"):
+        table[column] = names(path, table[column], InputError)
+    empty = table[(table["trial_type"] == "") | (table["label"] == "")]
     if len(empty) or table.empty:
         raise InputError(
             f"{path.name}: a row without a trial type or a label",
@@ -114,7 +116,64 @@ def relabel(dataset: Dataset, table: pd.DataFrame) -> Dataset:
             wanted=f"one of {', '.join(dict.fromkeys(table['trial_type']))}",
             received=", ".join(dataset.event_types),
         )
-    return Dataset(dataset.name, dataset.path, tuple(recordings), tuple(set_aside))
+    return dataclasses.replace(
+        dataset, recordings=tuple(recordings), set_aside=tuple(set_aside)
+    )
+
+
+def join_spellings(dataset: Dataset) -> Dataset:
+    """Give event types that differ only by spelling between runs one name.
+
+    What counts as spelling is what `relabel` passes over. The most frequent spelling
+    stays, the first by name among equals.
+
+    Raises
+    ------
+    InputError
+        Where one run has both: whether they are one thing is not for us to say.
+    """
+    counts: Counter[str] = Counter()
+    for recording in dataset:
+        counts.update(recording.events["trial_type"])
+    spellings: dict[str, list[str]] = defaultdict(list)
+    for name in sorted(counts, key=lambda name: (-counts[name], name)):
+        spellings[_key(name)].append(name)
+    twice = {key: spelt for key, spelt in spellings.items() if len(spelt) > 1}
+    if not twice:
+        return dataset
+    for recording in dataset:
+        _refuse_both_spellings(recording, twice)
+    chosen = {name: spelt[0] for spelt in spellings.values() for name in spelt}
+    joined = tuple(
+        dataclasses.replace(
+            recording,
+            events=recording.events.assign(
+                trial_type=recording.events["trial_type"].map(chosen)
+            ),
+        )
+        for recording in dataset
+    )
+    notes = [
+        "Labels that differ only by spelling are joined: "
+        + " = ".join(map(repr, spelt))
+        for spelt in twice.values()
+    ]
+    return dataclasses.replace(
+        dataset, recordings=joined, notes=(*dataset.notes, *notes)
+    )
+
+
+def _refuse_both_spellings(recording: Recording, twice: dict[str, list[str]]) -> None:
+    here = set(recording.events["trial_type"])
+    for spelt in twice.values():
+        both = [name for name in spelt if name in here]
+        if len(both) > 1:
+            raise InputError(
+                f"{recording.name} has labels that differ only by spelling",
+                wanted="one spelling of each label",
+                received=" and ".join(map(repr, both)),
+                fix="join them with a label table, or rename one in the events",
+            )
 
 
 def _key(text: str) -> str:

@@ -5,22 +5,17 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import nibabel as nib
 import pandas as pd
 
 from boldformer.config import DataConfig
-from boldformer.data.bids_files import entities
+from boldformer.data.bids_files import entities, misnamed
+from boldformer.data.files import is_named, read_json, require_content
+from boldformer.data.images import open_header
+from boldformer.data.participants import read_participants
 from boldformer.data.recording import Dataset, Recording
 from boldformer.data.selection import as_dataset, keep_asked
-from boldformer.data.sidecars import (
-    named,
-    read_json,
-    read_participants,
-    read_table,
-    require_columns,
-)
+from boldformer.data.tables import names, read_table, require_columns
 from boldformer.errors import BadRunError, DatasetError
 
 TABLE = "volumes.tsv"
@@ -36,7 +31,7 @@ _COLUMNS = {
 
 def is_maps(root: Path) -> bool:
     """Whether a folder holds a table of maps."""
-    return (root / TABLE).is_file()
+    return is_named(root / TABLE)
 
 
 def open_maps(config: DataConfig) -> Dataset:
@@ -77,9 +72,10 @@ def open_maps(config: DataConfig) -> Dataset:
         (str(sub), str(ses), str(run), part)
         for (sub, ses, run), part in rows.groupby(["subject", "session", "run"])
     ]
+    people = read_participants(root, {group[0] for group in groups})
     groups = keep_asked(groups, "sub", config.participants, lambda group: group[0])
     groups = keep_asked(groups, "ses", config.sessions, lambda group: group[1])
-    people, mask = read_participants(root), _image(root, "mask")
+    mask = _image(root, "mask")
     recordings = []
     for subject, session, run, part in groups:
         try:
@@ -89,11 +85,9 @@ def open_maps(config: DataConfig) -> Dataset:
             set_aside.append((what, str(error)))
         else:
             recordings.append(
-                dataclasses.replace(
-                    recording, mask=mask, participant=people.get(subject, {})
-                )
+                dataclasses.replace(recording, mask=mask, participant=people[subject])
             )
-    return as_dataset(_title(root), root, recordings, set_aside)
+    return as_dataset(_title(root), root, recordings, set_aside, people.notes)
 
 
 def _read_volumes(root: Path) -> pd.DataFrame:
@@ -110,7 +104,7 @@ def _read_volumes(root: Path) -> pd.DataFrame:
     missing = [column for column in wanted if column not in spelled]
     require_columns(root / TABLE, raw, missing, DatasetError)
     table = pd.DataFrame({column: raw[name] for column, name in spelled.items()})
-    table = table.apply(lambda cells: cells.where(named(cells), ""))
+    table = table.apply(lambda cells: names(root / TABLE, cells, DatasetError))
     table = table[table["trial_type"] != ""]
     table = table.assign(volume=_volume_numbers(table))
     if "file" in table:
@@ -148,6 +142,14 @@ def _refuse_no_file(table: pd.DataFrame) -> None:
 
 def _subjects(table: pd.DataFrame) -> pd.Series:
     """Whose maps the rows with files name: as a column says, else as the names do."""
+    wrong = [name for name in table["file"] if misnamed(Path(name).name)]
+    if wrong and "subject" not in table:
+        raise DatasetError(
+            f"{TABLE}: the name {misnamed(Path(wrong[0]).name)!r} is not BIDS: whose "
+            "maps are they?",
+            wanted="letters and digits after each hyphen, or a column 'subject'",
+            received=wrong[0],
+        )
     stated = table["file"].map(lambda name: entities(Path(name).name).get("sub", ""))
     subjects = (
         table["subject"].where(table["subject"] != "", stated)
@@ -245,8 +247,9 @@ def _recording(subject: str, session: str, run: str, rows: pd.DataFrame) -> Reco
 
 def _shape(image: Path) -> tuple[int, ...]:
     try:
-        opened: Any = nib.load(image)
-        shape = tuple(opened.shape)
+        shape = tuple(open_header(image).shape)
+    except BadRunError:
+        raise
     except Exception as error:  # nibabel raises many kinds on broken headers
         raise BadRunError(
             f"{image.name}: cannot be read as an image",
@@ -263,11 +266,14 @@ def _shape(image: Path) -> tuple[int, ...]:
 
 
 def _image(root: Path, name: str) -> Path | None:
-    files = (root / f"{name}{suffix}" for suffix in (".nii.gz", ".nii"))
-    return next((file for file in files if file.exists()), None)
+    for file in (root / f"{name}{suffix}" for suffix in (".nii.gz", ".nii")):
+        if is_named(file):
+            require_content(file, DatasetError)
+            return file
+    return None
 
 
 def _title(root: Path) -> str:
     file = root / "dataset_description.json"
-    stated = read_json(file).get("Name") if file.exists() else None
+    stated = read_json(file).get("Name") if is_named(file) else None
     return str(stated or root.resolve().name)

@@ -11,7 +11,7 @@ import pandas as pd
 
 from boldformer.data.labels import label_table_names, read_label_table, relabel
 from boldformer.data.recording import Dataset
-from boldformer.data.sidecars import named
+from boldformer.data.tables import said
 from boldformer.errors import InputError
 
 LEVELS = ("label", "effector", "side", "category")
@@ -62,7 +62,7 @@ def read_ontology(path: str | Path = "") -> pd.DataFrame:
 
 def _levels(table: pd.DataFrame) -> pd.DataFrame:
     full = table.reindex(columns=_COLUMNS, fill_value="")
-    return full.where(full.apply(named), "")
+    return full.where(full.apply(said), "")
 
 
 def at_level(dataset: Dataset, ontology: pd.DataFrame, level: str) -> Dataset:

@@ -18,9 +18,9 @@ from tqdm.auto import tqdm
 
 from boldformer.config import DataConfig
 from boldformer.data.atomic import write_json
-from boldformer.data.bids_files import entities, find_images, same_label
+from boldformer.data.bids_files import entities, find_images
 from boldformer.data.bucket import Bucket, Remote, UnreachableError
-from boldformer.data.selection import keep_asked
+from boldformer.data.selection import keep_asked, same_label
 from boldformer.errors import DatasetError
 
 _RECORD = ".openneuro.json"
@@ -167,7 +167,7 @@ def _images(
                 stand_in = root / remote.path
                 stand_in.parent.mkdir(parents=True, exist_ok=True)
                 stand_in.touch()
-        chosen, _ = find_images(root, dataclasses.replace(config, derivatives=""))
+        chosen, *_ = find_images(root, dataclasses.replace(config, derivatives=""))
         return [PurePosixPath(image.relative_to(root)) for image in chosen]
 
 
@@ -294,4 +294,5 @@ class _Record:
 def _request(config: DataConfig) -> str:
     lists = (config.participants, config.tasks, config.sessions)
     others = (config.acquisition, config.space, config.resolution, config.raw)
-    return json.dumps([*map(sorted, lists), *others, bool(config.derivatives)])
+    filters = sorted(config.filters.items())
+    return json.dumps([*map(sorted, lists), *others, bool(config.derivatives), filters])

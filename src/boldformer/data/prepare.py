@@ -17,7 +17,12 @@ from tqdm.auto import tqdm
 from boldformer.config import PreprocessingConfig
 from boldformer.data import images
 from boldformer.data.atomic import remove_leftovers
-from boldformer.data.confounds import read_confounds, read_motion
+from boldformer.data.confounds import (
+    count_marked_non_steady,
+    read_confounds,
+    read_motion,
+)
+from boldformer.data.folders import locked
 from boldformer.data.quality import dvars
 from boldformer.data.reading import (
     GridPlan,
@@ -28,8 +33,9 @@ from boldformer.data.reading import (
 )
 from boldformer.data.recording import Dataset, Recording
 from boldformer.data.scheduling import Failure, run_each
-from boldformer.data.store import PreparedRun, quantise, write_run
+from boldformer.data.store import PreparedRun, from_first, quantise, write_run
 from boldformer.errors import BadRunError, DatasetError, InputError
+from boldformer.preprocessing.normalisation import NEGLIGIBLE
 from boldformer.preprocessing.pipeline import (
     Pipeline,
     RunContext,
@@ -41,6 +47,8 @@ from boldformer.preprocessing.temporal import count_non_steady
 _MIN_VOLUMES = 8
 _MIN_MAPS = 2
 _MIN_VOXELS = 10
+# Volumes that show where a brain is, and which voxels vary, before the rest has come.
+_VOLUMES_OF_A_MASK = 10
 # Voxels cleaned at once: what a pipeline copies stays a small part of a run.
 _BLOCK = 16384
 
@@ -103,18 +111,23 @@ def prepare(
     ------
     DatasetError
         When no run could be prepared.
+    OutputExistsError
+        When another process prepares into the store.
     """
-    remove_leftovers(store)
-    todo = [r for r in dataset if not _is_prepared(r, store / r.name, pipeline)]
-    work = functools.partial(_try_prepare, store=store.absolute(), pipeline=pipeline)
-    done = tqdm(
-        run_each(work, todo, n_jobs=n_jobs, scheduler=scheduler),
-        total=len(todo),
-        desc="Preparing runs",
-        unit="run",
-        disable=not progress or not todo,
-    )
-    set_aside = sorted(_reasons(done))
+    with locked(store):
+        remove_leftovers(store)
+        todo = [r for r in dataset if not _is_prepared(r, store / r.name, pipeline)]
+        work = functools.partial(
+            _try_prepare, store=store.absolute(), pipeline=pipeline
+        )
+        done = tqdm(
+            run_each(work, todo, n_jobs=n_jobs, scheduler=scheduler),
+            total=len(todo),
+            desc="Preparing runs",
+            unit="run",
+            disable=not progress or not todo,
+        )
+        set_aside = sorted(_reasons(done))
     bad = {name for name, _ in set_aside}
     runs = {r.name: PreparedRun(store / r.name) for r in dataset if r.name not in bad}
     if not runs:
@@ -165,14 +178,16 @@ def prepare_run(recording: Recording, folder: Path, pipeline: Pipeline) -> None:
     _check_length(recording, run.n_times)
     plan = GridPlan.of(pipeline, run.shape, run.affine)
     mask = _mask(recording, run, plan, pipeline)
-    raw = read_masked(run, plan, mask)
+    n_judged = _n_judged(recording, pipeline)
+    raw = read_masked(run, plan, mask, n_judged)
     voxels = np.flatnonzero(mask)
-    usable = _usable(raw)
+    usable = _usable(raw[:n_judged])
     n_bad = int((~usable).sum())
     if n_bad:
         raw, voxels = raw[:, usable], voxels[usable]
-    n_dropped = _n_dropped(pipeline, raw)
+    n_dropped = _n_dropped(recording, pipeline, raw)
     frames = _frames(recording, raw)
+    _check_means(recording, pipeline, raw)
     context = _context(recording, pipeline, frames, n_dropped)
     frames, raw = frames[n_dropped:].reset_index(drop=True), raw[n_dropped:]
     info = {
@@ -207,7 +222,7 @@ def _source(recording: Recording, pipeline: Pipeline) -> dict[str, Any]:
     inputs += recording.volumes or (recording.bold,)
     stats = [(path, path.stat()) for path in inputs if path is not None]
     sources = [[path.name, s.st_size, s.st_mtime_ns] for path, s in stats]
-    chosen = [recording.frames, recording.frame_numbers]
+    chosen = [recording.frames, recording.frame_numbers, recording.start_s]
     text = json.dumps([sources, chosen, recording.timing])
     return {
         "name": recording.name,
@@ -249,7 +264,7 @@ def _mask(
     elif recording.timing == "map":
         mask = np.logical_or.reduce([np.nan_to_num(v) != 0 for v in run.volumes()])
     else:
-        mask = images.brain_mask(_mean(run, pipeline), run.affine, run.name)
+        mask = _computed_mask(run, pipeline)
     mask = plan.place_mask(mask)
     if not mask.any():
         raise BadRunError(
@@ -259,19 +274,52 @@ def _mask(
     return mask
 
 
-def _mean(run: RunImages, pipeline: Pipeline) -> np.ndarray:
-    """Mean volume that a mask is made from, of the first volumes where asked."""
+def _computed_mask(run: RunImages, pipeline: Pipeline) -> np.ndarray:
+    """Mask from the mean volume; of images without a mean, the voxels that vary."""
+    n_skipped = max(_dummy_scans(pipeline), 0)
     n_first = (pipeline.settings("brain_mask") or {}).get("n_first")
-    if n_first is None:
-        return mean_volume(run)
-    dropping = pipeline.settings("drop_volumes") or {"dummy_scans": 0}
-    return mean_volume(run, max(dropping["dummy_scans"], 0), n_first)
+    mean = mean_volume(run) if n_first is None else mean_volume(run, n_skipped, n_first)
+    volumes = run.volumes(n_skipped + _VOLUMES_OF_A_MASK)
+    kept = np.array([v for time, v in enumerate(volumes) if time >= n_skipped])
+    spread = np.nan_to_num(kept.astype(np.float32)).std(axis=0)
+    if not images.is_mean_free(mean, spread):
+        return images.brain_mask(mean, run.affine, run.name)
+    return spread > 0
+
+
+def _dummy_scans(pipeline: Pipeline) -> int:
+    """Volumes dropped at the start; -1 leaves it to the run."""
+    return int((pipeline.settings("drop_volumes") or {"dummy_scans": 0})["dummy_scans"])
+
+
+def _n_judged(recording: Recording, pipeline: Pipeline) -> int | None:
+    """Volumes by which voxels are judged; None for all of them."""
+    if recording.timing == "map" or not pipeline.is_causal:
+        return None
+    return _dummy_scans(pipeline) + _VOLUMES_OF_A_MASK
+
+
+def _check_means(recording: Recording, pipeline: Pipeline, raw: np.ndarray) -> None:
+    """Refuse percent of a mean that there is not."""
+    if pipeline.settings("percent_signal_change") is None:
+        return
+    if images.is_mean_free(raw[:50].mean(axis=0), raw[:50].std(axis=0)):
+        raise BadRunError(
+            f"{recording.bold.name}: percent signal change of images without a mean",
+            wanted="image intensities",
+            received="voxels that vary more than their mean, such as z-scores",
+            fix="use --normalise zscore or none",
+        )
 
 
 def _usable(raw: np.ndarray) -> np.ndarray:
     """Tell which voxels vary and are finite throughout, bool (n_voxels,)."""
     low, high = raw.min(axis=0), raw.max(axis=0)
-    usable = np.isfinite(low) & np.isfinite(high) & (high > low)
+    level = np.maximum(np.abs(low), np.abs(high))
+    # Below the least normal number, or so little of its level, a spread is rounding.
+    least = np.maximum(NEGLIGIBLE * level, np.finfo(raw.dtype).tiny)
+    with np.errstate(invalid="ignore", over="ignore"):
+        usable = np.isfinite(low) & np.isfinite(high) & (high - low > least)
     if usable.sum() < max(_MIN_VOXELS, 0.5 * usable.size):
         raise BadRunError(
             "most voxels of the brain mask are constant or not finite",
@@ -281,10 +329,12 @@ def _usable(raw: np.ndarray) -> np.ndarray:
     return usable
 
 
-def _n_dropped(pipeline: Pipeline, raw: np.ndarray) -> int:
-    settings = pipeline.settings("drop_volumes") or {"dummy_scans": 0}
-    asked = settings["dummy_scans"]
-    n_dropped = count_non_steady(raw.mean(axis=1)) if asked < 0 else int(asked)
+def _n_dropped(recording: Recording, pipeline: Pipeline, raw: np.ndarray) -> int:
+    """Volumes to drop: those asked for, else those the run or fMRIPrep shows."""
+    n_dropped = _dummy_scans(pipeline)
+    if n_dropped < 0:
+        marked = count_marked_non_steady(recording.confounds)
+        n_dropped = max(count_non_steady(raw.mean(axis=1)), marked)
     if n_dropped and raw.shape[0] - n_dropped < _MIN_VOLUMES:
         raise BadRunError(
             "too few volumes are left after dropping the first ones",
@@ -300,10 +350,9 @@ def _n_dropped(pipeline: Pipeline, raw: np.ndarray) -> int:
 def _frames(recording: Recording, raw: np.ndarray) -> pd.DataFrame:
     """Table of measures per volume, used by the decoder that knows only nuisance."""
     n_times = raw.shape[0]
-    numbers = np.array(recording.frame_numbers or range(n_times))
     frames = pd.DataFrame(
         {
-            "time_s": numbers * recording.t_r,
+            "time_s": recording.times_s(n_times),
             "global_signal": raw.mean(axis=1),
             "dvars": np.nan_to_num(dvars(raw)),
         }
@@ -324,7 +373,14 @@ def _context(
     if groups:
         confounds = read_confounds(recording, groups, options, len(frames))
     scrubbing, bad = pipeline.settings("scrub"), None
-    if scrubbing is not None and "framewise_displacement" in frames:
+    if scrubbing is not None:
+        if "framewise_displacement" not in frames:
+            raise BadRunError(
+                "scrubbing was asked for, and head motion is not known",
+                wanted="a table of confounds with motion or framewise displacement",
+                received=recording.confounds.name if recording.confounds else "none",
+                fix="leave --scrub-fd out",
+            )
         bad = scrub_frames(
             frames["framewise_displacement"].to_numpy(), scrubbing["fd_mm"]
         )
@@ -344,12 +400,23 @@ def _clean(
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Apply the steps along time, some voxels at a time, and round to eight bits."""
     zscored = pipeline.settings("zscore") is not None
-    stored = np.empty(raw.shape, dtype=np.int8)
+    exact = pipeline.is_causal and not zscored
+    stored = np.empty(raw.shape, dtype=np.float16 if exact else np.int8)
     levels = np.empty((2, raw.shape[1]), dtype=np.float32)
     for start in range(0, raw.shape[1], _BLOCK):
         block = np.s_[:, start : start + _BLOCK]
         cleaned = pipeline.apply(np.ascontiguousarray(raw[block]), context)
-        stored[block], level = quantise(cleaned, zscored=zscored)
+        # Levels of a whole run would let its end change what is stored of its begin.
+        stored[block], level = (
+            from_first(cleaned) if exact else quantise(cleaned, zscored=zscored)
+        )
         if level is not None:
             levels[block] = level
+    constant: np.ndarray = (stored == stored[0]).all(axis=0)
+    if 2 * constant.sum() > constant.size:
+        raise BadRunError(
+            "most voxels are constant once they are cleaned",
+            wanted="a signal in at least half of them",
+            received=f"{constant.sum()} of {constant.size} constant",
+        )
     return stored, None if zscored else levels

@@ -228,6 +228,8 @@ class MaskedReader:
         # Where the region begins in the source, unless voxels are resampled.
         self.start = None if plan.start is None else (start + plan.start).tolist()
         self.index = np.flatnonzero(mask[region])
+        # Whether a voxel of the result is made of several.
+        self.mixes = self.start is None or plan.fwhm_mm > 0
 
     def __call__(self, volume: np.ndarray) -> np.ndarray:
         """Voxels of one source volume (x, y, z) in the mask, float32 (n_voxels,)."""
@@ -248,8 +250,14 @@ def _target(
     return (x, y, z), np.array(settings["affine"], dtype=float)
 
 
-def read_masked(run: RunImages, plan: GridPlan, mask: np.ndarray) -> np.ndarray:
+def read_masked(
+    run: RunImages, plan: GridPlan, mask: np.ndarray, n_first: int | None = None
+) -> np.ndarray:
     """Read the voxels of a mask from all volumes of a run.
+
+    What is not finite is found before anything is smoothed or resampled, so that it
+    does not smear: such voxels count as zero for their neighbours and are NaN in the
+    result.
 
     Parameters
     ----------
@@ -259,6 +267,9 @@ def read_masked(run: RunImages, plan: GridPlan, mask: np.ndarray) -> np.ndarray:
         What is done to each volume.
     mask : ndarray of bool, shape (x, y, z)
         On the plan's grid.
+    n_first : int, optional
+        Judge voxels by so many volumes, and let one that is not finite later keep its
+        last value: no volume then changes what was read of those before it.
 
     Returns
     -------
@@ -266,9 +277,32 @@ def read_masked(run: RunImages, plan: GridPlan, mask: np.ndarray) -> np.ndarray:
     """
     reader = MaskedReader(plan, mask)
     data = np.empty((run.n_times, reader.index.size), dtype=np.float32)
+    bad = np.zeros(run.shape, dtype=bool)
+    last = np.zeros(run.shape, dtype=np.float32)
     for time, volume in enumerate(run.volumes()):
+        finite = _finite(volume)
+        if n_first is None:
+            bad |= ~finite
+            volume = volume if finite.all() else np.where(finite, volume, 0)
+        else:
+            if time < n_first:
+                bad |= ~finite
+            volume = last = np.where(finite, volume, last)
         data[time] = reader(volume)
+    if not bad.any():
+        return data
+    if n_first is None and reader.mixes:
+        # Neighbours must lose a voxel in every volume, or their course shows it.
+        for time, volume in enumerate(run.volumes()):
+            data[time] = reader(np.where(bad, 0, volume))
+    data[:, plan.place_mask(bad)[mask]] = np.nan
     return data
+
+
+def _finite(volume: np.ndarray) -> np.ndarray:
+    if volume.dtype.kind != "f":
+        return np.broadcast_to(np.True_, volume.shape)
+    return np.isfinite(volume)
 
 
 def mean_volume(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -40,7 +40,12 @@ class Recording:
         Frames of `bold` that belong to this recording; all where empty.
     frame_numbers : tuple of int
         Position of each frame in the run as it was scanned, where some are missing;
-        frame k was acquired at ``frame_numbers[k] * t_r``. Without gaps it is empty.
+        frame k was acquired ``frame_numbers[k] * t_r`` after frame 0. Without gaps it
+        is empty.
+    start_s : float
+        When frame 0 was acquired, on the clock of `events`.
+    entities : mapping
+        All BIDS entities of the file's name.
     timing : {"stimulus", "volume", "map"}
         What `events` say. "stimulus": when something was shown or done; the response
         follows later. "volume": which volumes belong to a class. "map": the frames are
@@ -67,6 +72,8 @@ class Recording:
     volumes: tuple[Path, ...] = ()
     frames: tuple[int, ...] = ()
     frame_numbers: tuple[int, ...] = ()
+    start_s: float = 0.0
+    entities: Mapping[str, str] = field(default_factory=dict)
     timing: Literal["stimulus", "volume", "map"] = "stimulus"
 
     @property
@@ -81,6 +88,11 @@ class Recording:
             "run": self.run,
         }
         return "_".join(f"{key}-{value}" for key, value in entities.items() if value)
+
+    def times_s(self, n_times: int) -> np.ndarray:
+        """When each frame was acquired, on the clock of the events, (n_times,)."""
+        numbers = np.array(self.frame_numbers or range(n_times))
+        return self.start_s + numbers * self.t_r
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,12 +109,15 @@ class Dataset:
         The usable runs, sorted by name.
     set_aside : tuple of (str, str)
         What could not be used, each with its reason.
+    notes : tuple of str
+        What must be said of how it was read.
     """
 
     name: str
     path: Path
     recordings: tuple[Recording, ...]
     set_aside: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         """Count the recordings."""
@@ -125,10 +140,19 @@ class Dataset:
             found.update(recording.events["trial_type"])
         return sorted(found)
 
+    @property
+    def folders(self) -> list[Path]:
+        """Folders that are read: the dataset's, and those of derivatives."""
+        found = {self.path}
+        for recording in self.recordings:
+            above = [p.parent for p in recording.bold.parents if p.name[:4] == "sub-"]
+            found.update(above)
+        return sorted(found)
+
     def filter(self, keep: Callable[[Recording], bool]) -> Dataset:
         """Return the dataset with only the recordings `keep` is true for."""
         kept = tuple(recording for recording in self.recordings if keep(recording))
-        return Dataset(self.name, self.path, kept, self.set_aside)
+        return replace(self, recordings=kept)
 
     def subjects(
         self,

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from itertools import pairwise
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -11,6 +10,17 @@ from boldformer.data.recording import Dataset, Recording
 from boldformer.errors import DatasetError, InputError
 
 Item = TypeVar("Item")
+
+# Entities whose labels are numbers: 01 and 1 are one.
+NUMBERS = ("run", "echo", "flip", "inv", "split", "chunk")
+_COUNTED = (*NUMBERS, "res")
+
+
+def same_label(entity: str, one: str | None, other: str | None) -> bool:
+    """Whether two labels mean the same: runs are numbers, so 01 and 1 are one."""
+    if one and other and entity in _COUNTED and one.isdecimal() and other.isdecimal():
+        return int(one) == int(other)
+    return one == other
 
 
 def keep_asked(
@@ -28,7 +38,7 @@ def keep_asked(
     entity : str
         BIDS entity, such as ``task``; labels may be asked for with it as a prefix.
     asked : iterable of str
-        Labels to keep; none keeps all.
+        Labels to keep, an empty one for items without the entity; none keeps all.
     label_of : callable
         Label of an item.
 
@@ -37,17 +47,23 @@ def keep_asked(
     InputError
         For a label that no item has, naming those there are.
     """
-    labels = [label.removeprefix(f"{entity}-") for label in asked if label]
+    labels = [label.removeprefix(f"{entity}-") for label in asked]
     if not labels:
         return list(items)
     there = {label_of(item) for item in items}
-    missing = [label for label in labels if label not in there]
-    if missing:
-        raise InputError(
-            f"no recording has {entity}-{missing[0]}",
-            wanted=f"{entity} in {listed(there)}",
-        )
-    return [item for item in items if label_of(item) in labels]
+
+    def is_asked(found: str, wanted: str) -> bool:
+        return same_label(entity, found, wanted)
+
+    for label in labels:
+        if not any(is_asked(found, label) for found in there):
+            raise InputError(
+                f"no recording has {entity}-{label}"
+                if label
+                else f"every recording has the entity {entity}",
+                wanted=f"{entity} in {listed(there)}",
+            )
+    return [i for i in items if any(is_asked(label_of(i), label) for label in labels)]
 
 
 def listed(labels: Iterable[str]) -> str:
@@ -60,6 +76,7 @@ def as_dataset(
     root: Path,
     recordings: Iterable[Recording],
     set_aside: Iterable[tuple[str, str]],
+    notes: Iterable[str] = (),
 ) -> Dataset:
     """Sort recordings into a dataset.
 
@@ -71,6 +88,8 @@ def as_dataset(
         What can be used.
     set_aside : iterable of (str, str)
         What cannot, each with its reason.
+    notes : iterable of str
+        What must be said of the rest.
 
     Raises
     ------
@@ -82,12 +101,46 @@ def as_dataset(
     if not kept:
         reasons = "; ".join(f"{what}: {why}" for what, why in bad[:2])
         raise DatasetError(f"no usable recording in {root}", received=reasons)
-    for one, other in pairwise(kept):
-        if one.name == other.name:
-            raise DatasetError(
-                f"two files are the same run {one.name}",
-                received=f"{one.bold} and {other.bold}",
-                fix="choose with --task, --acquisition, --space, --resolution "
-                "or --derivatives",
+    _refuse_one_run_twice(kept)
+    return Dataset(name, root, tuple(kept), bad, (*notes, *_uneven(kept)))
+
+
+def first_of(names: Sequence[str]) -> str:
+    """First of some names, and how many more there are."""
+    return names[0] + (f" and {len(names) - 1} more" if len(names) > 1 else "")
+
+
+def _uneven(recordings: Sequence[Recording]) -> Iterator[str]:
+    """Say that some runs have what others lack: they will be prepared otherwise."""
+    for what in ("confounds", "mask"):
+        lacking = [r.name for r in recordings if getattr(r, what) is None]
+        if lacking and len(lacking) < len(recordings):
+            yield (
+                f"{len(lacking)} of {len(recordings)} runs have no {what}, which the "
+                f"others have: {first_of(lacking)}"
             )
-    return Dataset(name, root, tuple(kept), bad)
+
+
+def _refuse_one_run_twice(recordings: Sequence[Recording]) -> None:
+    first: dict[tuple[str, ...], Recording] = {}
+    for recording in recordings:
+        run = recording.run
+        number = str(int(run)) if run.isdecimal() else run
+        key = (recording.name.removesuffix(f"run-{run}"), number)
+        other = first.setdefault(key, recording)
+        if other is not recording:
+            raise DatasetError(
+                f"two files are the same run {recording.name}",
+                received=f"{other.bold} and {recording.bold}",
+                fix=_how_to_choose(other, recording),
+            )
+
+
+def _how_to_choose(one: Recording, other: Recording) -> str:
+    """Name an entity that tells two files of one run apart, or what else may."""
+    for entity in dict.fromkeys([*one.entities, *other.entities]):
+        labels = [recording.entities.get(entity, "") for recording in (one, other)]
+        if not same_label(entity, *labels):
+            choices = " or ".join(f"--filter {entity}={label}" for label in labels)
+            return f"choose with {choices}"
+    return "choose with --derivatives, or remove one of the two"

@@ -106,6 +106,26 @@ def check_frames(table: pd.DataFrame, splits: Splits) -> AuditCheck:
     )
 
 
+def check_twice(table: pd.DataFrame) -> AuditCheck:
+    """Ask whether two windows of one run have the same frames, on whichever side."""
+    frames = ["recording", "first_frame", "n_frames"]
+    if not set(frames) <= set(table):
+        return clean("twice", "The frames of the windows are not known: not checked.")
+    same = table.duplicated(frames, keep=False)
+    if not same.any():
+        return clean("twice", "No two windows of a run have the same frames.")
+    labels = table[same].groupby(frames)["label"].nunique()
+    n_double = int((labels > 1).sum())
+    under = f", {n_double} of them under several labels" if n_double else ""
+    return warning(
+        "twice",
+        f"{int(same.sum())} windows share all their frames with another of their run: "
+        f"{len(labels)} stretches{under}.",
+        "They are not independent: count each stretch once, under one label.",
+        np.flatnonzero(same),
+    )
+
+
 def check_content(
     table: pd.DataFrame, splits: Splits, copies: Sequence[Copy] | None
 ) -> AuditCheck:

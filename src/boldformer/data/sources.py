@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from boldformer.config import DataConfig
 from boldformer.data.bids import is_bids, open_bids
 from boldformer.data.class_folders import is_class_folders, open_class_folders
 from boldformer.data.hcp import is_hcp, open_hcp
-from boldformer.data.labels import read_label_table, relabel
+from boldformer.data.labels import join_spellings, read_label_table, relabel
 from boldformer.data.maps import is_maps, open_maps
 from boldformer.data.recording import Dataset
 from boldformer.errors import DatasetError, InputError
+
+logger = logging.getLogger(__name__)
 
 # The first layout that a folder shows is read: maps may lie in a BIDS dataset.
 _LAYOUTS: dict[str, tuple[Callable[[Path], bool], Callable[[DataConfig], Dataset]]] = {
@@ -22,6 +25,13 @@ _LAYOUTS: dict[str, tuple[Callable[[Path], bool], Callable[[DataConfig], Dataset
     "hcp": (is_hcp, open_hcp),
     "bids": (is_bids, open_bids),
     "class-folders": (is_class_folders, open_class_folders),
+}
+_OF_BIDS = ("acquisition", "derivatives", "raw", "resolution", "filters")
+# What a layout has no use for; asked for, it would be passed over in silence.
+_UNUSED = {
+    "maps": (*_OF_BIDS, "tasks", "space"),
+    "hcp": _OF_BIDS,
+    "class-folders": (*_OF_BIDS, "space"),
 }
 _ACCESSION = re.compile(r"ds\d{6}")
 
@@ -40,6 +50,7 @@ def open_dataset(
     label_table: str | Path = "",
     resolution: str = "",
     t_r: float = 0.0,
+    filters: Mapping[str, str | Sequence[str]] | None = None,
 ) -> Dataset:
     """Open a dataset.
 
@@ -69,7 +80,10 @@ def open_dataset(
     resolution : str
         ``res`` entity of preprocessed recordings.
     t_r : float
-        Repetition time in seconds where the files do not say it.
+        Repetition time in seconds where no sidecar says it.
+    filters : mapping
+        Labels to keep of any BIDS entity, such as ``{"rec": "a"}``; an empty one keeps
+        files without the entity.
 
     Returns
     -------
@@ -101,6 +115,10 @@ def open_dataset(
             label_table=str(label_table),
             resolution=resolution,
             t_r=t_r,
+            filters={
+                key: [labels] if isinstance(labels, str) else list(labels)
+                for key, labels in (filters or {}).items()
+            },
         )
     )
 
@@ -116,9 +134,25 @@ def open_source(config: DataConfig) -> Dataset:
 
         root = fetch(config.path, config)
         config = dataclasses.replace(config, path=str(root))
-    _, opener = _LAYOUTS[_layout(root, config.source)]
-    dataset = opener(config)
-    return dataset if table is None else relabel(dataset, table)
+    layout = _layout(root, config.source)
+    _refuse_unused(layout, config)
+    dataset = _LAYOUTS[layout][1](config)
+    dataset = join_spellings(dataset) if table is None else relabel(dataset, table)
+    for note in dataset.notes:
+        logger.warning(note)
+    return dataset
+
+
+def _refuse_unused(layout: str, config: DataConfig) -> None:
+    """Refuse what was asked of a layout that has no such thing."""
+    default = DataConfig()
+    for name in _UNUSED.get(layout, ()):
+        if getattr(config, name) != getattr(default, name):
+            raise InputError(
+                f"the setting {name!r} means nothing for a source of {layout}",
+                received=f"{name} = {getattr(config, name)}",
+                fix="leave it out",
+            )
 
 
 def _layout(root: Path, source: str) -> str:

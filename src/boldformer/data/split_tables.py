@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from boldformer.data.atomic import write_tsv
+from boldformer.data.tables import numbers, read_table
 from boldformer.errors import InputError
 
 # What a split file may name instead of windows.
@@ -183,12 +184,10 @@ class Splits:
         cls, path: str | Path, windows: pd.DataFrame, *, scheme: str = "", seed: int = 0
     ) -> Splits:
         """Read what `write` wrote; see `from_table`."""
-        try:
-            table = pd.read_csv(path, sep="\t", dtype={"subject": str})
-        except (OSError, ValueError) as error:
-            raise InputError(
-                f"cannot read the split {str(path)!r}", received=str(error)
-            ) from None
+        path = Path(path)
+        table = read_table(path, (), InputError)
+        for name in {"window", "fold", "onset"} & set(table):
+            table[name] = numbers(path, table[name], InputError)
         return cls.from_table(table, windows, scheme=scheme, seed=seed)
 
 

@@ -5,6 +5,7 @@ A store is a folder with one sub-folder a run::
     <store>/<run name>/
         run.json     entities, grid, timing, pipeline, source file, checks
         data.npy     int8 (n_times, n_voxels); value = offset + scale * stored
+                     (float16 where a causal pipeline ends without a z-score)
         voxels.npy   int64 (n_voxels,) flat C-order index into the grid
         mean.npy     float32 (n_voxels,) mean intensity, a background for maps
         levels.npy   float32 (2, n_voxels) offset and scale, where they vary
@@ -30,6 +31,8 @@ from boldformer.data.atomic import atomic_path, write_json, write_tsv
 from boldformer.errors import DatasetError, InputError
 
 FORMAT = "boldformer-run"
+_ARRAYS = ("data.npy", "voxels.npy", "mean.npy", "levels.npy")
+_FILES = ("run.json", "frames.tsv", *_ARRAYS)
 VERSION = 2
 
 # z-scores are kept in steps of 1/16 up to ±7.9, an RMS error of 1.8 % of the SD.
@@ -109,6 +112,31 @@ def quantise(
     return stored, np.stack([offset, scale]).astype(np.float32)
 
 
+def from_first(data: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Round prepared data to sixteen bits, relative to the first volume.
+
+    A voxel's levels come from its first volume, so no later one changes what is stored
+    of those before it.
+
+    Parameters
+    ----------
+    data : ndarray of float, shape (n_times, n_voxels)
+
+    Returns
+    -------
+    stored : ndarray of float16, shape (n_times, n_voxels)
+    levels : ndarray of float32, shape (2, n_voxels)
+        Offset and scale of each voxel.
+    """
+    offset = data[0].astype(np.float32)
+    level = np.abs(offset)
+    scale = np.maximum(level, np.median(level))
+    scale[scale == 0] = 1.0
+    most = float(np.finfo(np.float16).max)
+    stored = np.clip((data - offset) / scale, -most, most).astype(np.float16)
+    return stored, np.stack([offset, scale])
+
+
 class PreparedRun:
     """One run of a store, its voxels read only where they are asked for.
 
@@ -137,7 +165,7 @@ class PreparedRun:
 
     @functools.cached_property
     def stored(self) -> np.ndarray:
-        """Memory map of the stored values, int8 (n_times, n_voxels)."""
+        """Memory map of the stored values, int8 or float16 (n_times, n_voxels)."""
         return np.load(self.folder / "data.npy", mmap_mode="r", allow_pickle=False)
 
     @functools.cached_property
@@ -243,9 +271,9 @@ def write_run(
         Final place.
     info : mapping
         What ``run.json`` records besides the checks made here.
-    stored : ndarray of int8, shape (n_times, n_voxels)
+    stored : ndarray of int8 or float16, shape (n_times, n_voxels)
     levels : ndarray of float32, shape (2, n_voxels), optional
-        Both from `quantise`.
+        Both from `quantise` or `from_first`.
     voxels : ndarray of int, shape (n_voxels,)
     mean : ndarray of float32, shape (n_voxels,)
     frames : DataFrame
@@ -253,7 +281,7 @@ def write_run(
     """
     digest = hashlib.sha256(stored.data)
     digest.update(voxels.data)
-    with atomic_path(folder) as temporary:
+    with atomic_path(folder, ours=_FILES) as temporary:
         temporary.mkdir()
         np.save(temporary / "data.npy", stored, allow_pickle=False)
         np.save(temporary / "voxels.npy", voxels, allow_pickle=False)

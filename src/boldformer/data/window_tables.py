@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from boldformer.data.tables import names, numbers, read_table
 from boldformer.errors import InputError
 
 _ENTITIES = {"subject": "sub", "session": "ses", "task": "task", "run": "run"}
@@ -54,10 +55,7 @@ def read_windows(path: str | Path) -> tuple[pd.DataFrame, pd.DataFrame | None]:
 
 
 def _read(path: Path) -> pd.DataFrame:
-    try:
-        table = pd.read_csv(path, sep="\t", dtype=str, na_values="n/a")
-    except (OSError, ValueError) as error:
-        raise InputError(f"cannot read {str(path)!r}", received=str(error)) from None
+    table = read_table(path, (), InputError)
     missing = [name for name in ("subject", "label") if name not in table]
     if missing or table.empty:
         raise InputError(
@@ -66,14 +64,14 @@ def _read(path: Path) -> pd.DataFrame:
             received=", ".join(table.columns) if missing else "no rows",
             fix="give the dataset as DATA and a split file with --split",
         )
-    for name in set(_NUMBERS) & set(table):
-        table[name] = pd.to_numeric(table[name], errors="coerce")
-        if table[name].isna().any():
+    for name in set(table):
+        known = numbers if name in _NUMBERS else names
+        table[name] = known(path, table[name], InputError)
+        if name in _NUMBERS and table[name].isna().any():
             raise InputError(
                 f"{path}: column {name!r} has gaps", wanted="a number in every row"
             )
     table["subject"] = table["subject"].str.removeprefix("sub-")
-    table = table.fillna("")
     whole = {"window", "first_frame", "n_frames"} & set(table)
     table = table.astype(dict.fromkeys(whole, np.int64))
     if "recording" not in table:

@@ -74,7 +74,8 @@ def make_table(
     it ends before the event (so delayed) does. It has ``round(length / step)`` steps.
     In a run whose repetition time is the step these are its frames, the first of them
     acquired at or after the beginning; frames of other runs are averaged into steps
-    (see `boldformer.preprocessing.alignment.overlap_weights`).
+    (see `boldformer.preprocessing.alignment.overlap_weights`). Windows of a run that
+    have the same frames and label count once.
 
     Parameters
     ----------
@@ -93,14 +94,15 @@ def make_table(
         One row a window: ``window``, ``recording``, ``subject``, ``session``, ``task``,
         ``run``, ``block``, ``onset``, ``duration``, ``label``; ``start_s``, ``step_s``
         and ``n_times`` of the window; ``first_frame`` and ``n_frames`` that it reads;
-        ``t_r``, ``n_run_frames``, ``content_hash``, ``family``, ``site``, ``timing``.
+        ``t_r``, ``n_run_frames``, ``content_hash``, ``family``, ``site``,
+        ``space``, ``timing``.
     set_aside : list of (str, str)
-        Windows that leave their run or meet a gap.
+        Windows that leave their run or meet a gap, and events named twice.
 
     Raises
     ------
     InputError
-        When no window is left.
+        When no window is left, or the same frames have two labels.
     """
     used = dataset.filter(lambda recording: recording.name in runs)
     config = used_window(used, labels, config)
@@ -119,9 +121,36 @@ def make_table(
             if set_aside
             else "no event of these labels",
         )
-    table = pd.DataFrame(rows)
+    table, twice = _counted_once(pd.DataFrame(rows))
     table.insert(0, "window", np.arange(len(table)))
-    return table, set_aside
+    return table, set_aside + twice
+
+
+def _counted_once(table: pd.DataFrame) -> tuple[pd.DataFrame, list[tuple[str, str]]]:
+    """Leave out windows with the frames of an earlier one of the same label."""
+    frames = ["recording", "first_frame", "n_frames"]
+    again = table.duplicated(frames).to_numpy()
+    if not again.any():
+        return table, []
+    labels = table.groupby(frames, sort=False)["label"].transform("nunique")
+    if (labels > 1).any():
+        one = table[(labels > 1).to_numpy()].iloc[0]
+        same = table[(table[frames] == one[frames]).all(axis=1)]
+        other = same[same["label"] != one["label"]].iloc[0]
+        raise InputError(
+            f"events of two labels name the same frames in {int((labels > 1).sum())} "
+            "windows",
+            wanted="one label for a stretch of frames",
+            received=f"{one['recording']}: {one['label']} at {one['onset']:g} s and "
+            f"{other['label']} at {other['onset']:g} s",
+            fix="choose one of the two with --labels or a label table",
+        )
+    reason = "its frames are those of an earlier event of the same label: counted once"
+    twice = [
+        (f"{row.recording}: {row.label} at {row.onset:g} s", reason)
+        for row in table[again].itertuples()
+    ]
+    return table[~again].reset_index(drop=True), twice
 
 
 def _run_windows(
@@ -210,6 +239,7 @@ def _row(recording: Recording, run: PreparedRun, event: Any) -> dict[str, Any]:
         "family": family_of(recording.participant),
         "timing": recording.timing,
         "site": recording.participant.get("site", ""),
+        "space": recording.space,
     }
 
 
@@ -233,6 +263,31 @@ def _window_mean(run: PreparedRun, row: Any) -> np.ndarray:
     if weights is None:
         return run.window_mean(row.first_frame, row.n_frames)
     return weights.mean(axis=0) @ run.window(row.first_frame, row.n_frames)
+
+
+def _measures(run: PreparedRun) -> pd.DataFrame:
+    """Measures of each frame, on scales that demeaning an image does not change."""
+    frames = run.frames.drop(columns="time_s")
+    level, step = frames["global_signal"], frames["dvars"].mean()
+    deviation, spread = level - level.mean(), level.std()
+    # What changes less than this from frame to frame is rounding.
+    known = spread > 1e-4 * step
+    frames["global_signal"] = deviation / spread if known else 0.0
+    frames["dvars"] = frames["dvars"] / step - 1 if step > 0 else 0.0
+    return frames
+
+
+def _nuisance_row(measures: Mapping[str, pd.DataFrame], row: Any) -> dict[str, float]:
+    frames = measures[row.recording]
+    window = frames.iloc[row.first_frame : row.first_frame + row.n_frames].mean()
+    if row.timing == "map":
+        return {"global_signal": float(window["global_signal"])}
+    return {
+        "position": float(row.first_frame),
+        "relative_position": row.first_frame / row.n_run_frames,
+        "run_length": float(row.n_run_frames),
+        **window.to_dict(),
+    }
 
 
 class WindowSet:
@@ -387,24 +442,13 @@ class WindowSet:
         DataFrame
             One row a window: position of the window in its run (volumes and share),
             length of the run, and the means over the window of what the store knows of
-            its frames (global signal and DVARS relative to the run, motion).
+            its frames: global signal, in standard deviations of the run's; DVARS
+            relative to the run's mean; motion. Of maps in no order only what does not
+            depend on their order: the global signal.
         """
-        return pd.DataFrame(
-            [self._nuisance_row(row) for row in self.table.itertuples()]
-        )
-
-    def _nuisance_row(self, row: Any) -> dict[str, float]:
-        run = self.runs[row.recording]
-        measures = run.frames.drop(columns="time_s")
-        for column in ("global_signal", "dvars"):
-            measures[column] = measures[column] / measures[column].mean() - 1
-        window = measures.iloc[row.first_frame : row.first_frame + row.n_frames]
-        return {
-            "position": float(row.first_frame),
-            "relative_position": row.first_frame / row.n_run_frames,
-            "run_length": float(row.n_run_frames),
-            **window.mean().to_dict(),
-        }
+        measures = {name: _measures(run) for name, run in self.runs.items()}
+        rows = [_nuisance_row(measures, row) for row in self.table.itertuples()]
+        return pd.DataFrame(rows)
 
     def _place(self, run: PreparedRun) -> tuple[np.ndarray, np.ndarray | None]:
         """Where a run's voxels lie in the box, and which of them do (None: all)."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 from boldformer.errors import InputError
@@ -57,6 +57,20 @@ def model_parameters(name: str) -> dict[str, Any]:
     return {key: p.default for key, p in parameters.items() if key not in _SIZES}
 
 
+def check_parameters(name: str, parameters: Iterable[str]) -> None:
+    """Refuse what a model is not called or has no parameter for.
+
+    Raises
+    ------
+    InputError
+        For an unknown model or parameter, naming the nearest one.
+    """
+    allowed = model_parameters(name)
+    for key in parameters:
+        if key not in allowed:
+            raise _unknown(f"parameter of model {name!r}", key, sorted(allowed))
+
+
 def create(
     name: str,
     *,
@@ -88,12 +102,8 @@ def create(
         For an unknown model or parameter (naming the nearest one), or sizes that the
         model cannot take.
     """
-    model = get_model(name)
-    allowed = model_parameters(name)
-    for key in parameters:
-        if key not in allowed:
-            raise _unknown(f"parameter of model {name!r}", key, sorted(allowed))
-    return model(
+    check_parameters(name, parameters)
+    return get_model(name)(
         n_outputs=n_outputs,
         n_times=n_times,
         volume_shape=volume_shape,

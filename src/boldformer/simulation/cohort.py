@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from nibabel import Nifti1Image
 from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
+from boldformer.config import from_dict
 from boldformer.data.atomic import atomic_path, write_json, write_tsv
 from boldformer.errors import InputError, OutputExistsError
 from boldformer.simulation.activation import group_map
@@ -63,7 +64,7 @@ def simulate_cohort(
     progress : bool
         Show a progress bar.
     overwrite : bool
-        Delete a simulated cohort of other settings found in `out_dir`.
+        Delete the files of a simulated cohort of other settings found in `out_dir`.
 
     Returns
     -------
@@ -118,7 +119,26 @@ def _prepare_folder(layout: Layout, overwrite: bool) -> None:
             received=f"{root}, which differs in {', '.join(differing)}",
             fix="choose another folder or pass overwrite",
         )
-    shutil.rmtree(root)
+    _remove_earlier(layout)
+
+
+def _remove_earlier(layout: Layout) -> None:
+    """Remove the files of the cohort that is there, and folders left empty."""
+    found = json.loads(layout.record.read_text(encoding="utf-8"))
+    names = {f.name for f in fields(CohortSpec)}
+    try:
+        spec = from_dict(CohortSpec, {k: v for k, v in found.items() if k in names})
+    except InputError as error:
+        raise OutputExistsError(
+            f"{layout.root} holds a cohort of another version",
+            received=str(error),
+            fix="choose another folder",
+        ) from None
+    for file in Layout(layout.root, spec).files():
+        file.unlink(missing_ok=True)
+    for folder in sorted(layout.root.rglob("*"), reverse=True):
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
 
 
 def _record(spec: CohortSpec) -> dict[str, Any]:

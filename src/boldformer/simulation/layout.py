@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -99,6 +100,28 @@ class Layout:
     def group_map(self, condition: str) -> Path:
         """Planted activation of the average person."""
         return self.truth / f"task-{self.spec.task}_{_map_name(condition)}"
+
+    def files(self) -> Iterator[Path]:
+        """Every file of the cohort."""
+        spec = self.spec
+        yield self.record
+        for name in ("README", "participants.tsv", "participants.json"):
+            yield self.root / name
+        yield self.root / f"task-{spec.task}_events.json"
+        for folder in (self.root, self.fmriprep, self.truth):
+            yield folder / "dataset_description.json"
+        for folder in (self.fmriprep, self.truth):
+            yield from (folder / ".bidsignore", folder / "README")
+        yield self.truth / "foci.tsv"
+        images = [self.group_map(condition) for condition in spec.conditions]
+        for subject in range(1, spec.subjects + 1):
+            images += [self.subject_map(subject, name) for name in spec.conditions]
+            for run in range(1, spec.runs + 1):
+                yield self.events(subject, run)
+                images.append(self.bold(subject, run))
+                images += [self.mask(subject, run), self.confounds(subject, run)]
+        for image in images:
+            yield from (image, sidecar(image))
 
     def _stem(self, subject: int, run: int, ending: str) -> Path:
         name = self.subject(subject)

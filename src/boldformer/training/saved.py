@@ -12,9 +12,14 @@ import numpy as np
 from boldformer.data.atomic import atomic_path, write_json, write_text
 from boldformer.data.images import open_image
 from boldformer.data.store import Grid
-from boldformer.errors import InputError
+from boldformer.errors import InputError, OutputExistsError
 from boldformer.models.base import DecoderModel
-from boldformer.training.weights import load_model, save_model
+from boldformer.training.weights import (
+    ARCHITECTURE,
+    WEIGHTS,
+    load_model,
+    save_model,
+)
 
 FORMAT = "boldformer-decoder"
 VERSION = 1
@@ -23,6 +28,7 @@ Place = tuple[Grid, np.ndarray]
 
 _RECORD = "decoder.json"
 _MASK = "mask.nii.gz"
+_README = "README.md"
 _NEEDED = ("classes", "t_r", "model", "model_parameters", "training")
 _CARD = """# BoldFormer decoder
 
@@ -45,7 +51,7 @@ def write(
     Parameters
     ----------
     folder : Path
-        Replaced where it exists.
+        A decoder in it is replaced; other files stay.
     model : DecoderModel
         Fitted model.
     record : dict
@@ -55,9 +61,23 @@ def write(
         decoder of arrays.
     card : str
         Markdown for ``README.md``.
+
+    Raises
+    ------
+    OutputExistsError
+        When files of these names are there, and no decoder.
     """
+    files = (_RECORD, _MASK, _README, ARCHITECTURE, WEIGHTS)
+    there = [name for name in files if (folder / name).exists()]
+    if there and not (folder / _RECORD).is_file():
+        raise OutputExistsError(
+            f"{folder} holds other files, and no decoder",
+            wanted="a new folder, or one of an earlier decoder",
+            received=", ".join(there),
+            fix="choose another folder",
+        )
     classes = ", ".join(map(str, record["classes"]))
-    with atomic_path(folder) as temporary:
+    with atomic_path(folder, ours=files) as temporary:
         temporary.mkdir()
         save_model(model, record["model"], temporary)
         write_json(
@@ -68,7 +88,7 @@ def write(
             image = nib.Nifti1Image(mask.astype(np.uint8), grid.matrix)
             nib.save(image, temporary / _MASK)
         plain = _CARD.format(model=record["model"], classes=classes)
-        write_text(temporary / "README.md", card or plain)
+        write_text(temporary / _README, card or plain)
 
 
 def read(folder: Path) -> tuple[DecoderModel, dict[str, Any], Place | None]:

@@ -75,7 +75,7 @@ def make_figures(results: Results) -> tuple[dict[str, Picture], list[Picture]]:
     maps : list of Picture
         The brain maps, in the order of ``maps/maps.tsv``.
     """
-    with atomic_path(results.folder / "figures") as folder, figure_style():
+    with atomic_path(results.folder / "figures", ours=()) as folder, figure_style():
         folder.mkdir()
         plots = [_save(drawing, results, folder) for drawing in _score_figures(results)]
         maps = [_save(drawing, results, folder) for drawing in brain.draw_maps(results)]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from boldformer.config import RunConfig
 from boldformer.data.audit import Audit, audit
 from boldformer.data.fingerprints import find_copies
+from boldformer.data.folders import WORK, OutputFolder, check_place
 from boldformer.data.prepare import configured_pipeline
 from boldformer.data.protocol import Protocol
 from boldformer.data.recording import Dataset
@@ -17,9 +18,9 @@ from boldformer.data.sharing import check_protocol
 from boldformer.data.sources import open_source
 from boldformer.data.splits import Splits
 from boldformer.errors import InputError
-from boldformer.evaluation.ablation import ALL, choose_arms, repeated_splits
+from boldformer.evaluation.ablation import ALL, Arm, choose_arms, repeated_splits
 from boldformer.workflow.ablation_fits import Entry, Fit, fit_all
-from boldformer.workflow.ablation_outputs import Study, check_free, write_ablation
+from boldformer.workflow.ablation_outputs import WRITTEN, Study, write_ablation
 from boldformer.workflow.cohort import Cohort, read_cohort
 
 __all__ = ["AblationSettings", "run_ablation"]
@@ -89,8 +90,25 @@ def run_ablation(
     """
     arms = choose_arms(settings.models, settings.arms)
     runs = {arm.name: arm.configured(settings.run) for arm in arms}
-    check_free(out, overwrite=overwrite)
-    dataset, work = open_source(settings.run.data), out / "work"
+    check_place(out, (settings.run.data.path, settings.run.data.derivatives))
+    given = asdict(settings)
+    with OutputFolder(
+        out, "an ablation", WRITTEN, given, overwrite=overwrite
+    ) as folder:
+        return _ablation(settings, arms, runs, folder, n_jobs, progress)
+
+
+def _ablation(
+    settings: AblationSettings,
+    arms: Sequence[Arm],
+    runs: Mapping[str, RunConfig],
+    folder: OutputFolder,
+    n_jobs: int,
+    progress: bool,
+) -> Path:
+    dataset, out = open_source(settings.run.data), folder.path
+    check_place(out, dataset.folders)
+    work = out / WORK
     cohorts = _cohorts(dataset, runs, work, n_jobs, progress)
     cohort = cohorts[arms[0].name]
     splits, verdict = _split(cohort, settings.run)
@@ -104,6 +122,7 @@ def run_ablation(
         len(splits.folds),
         len(entries) * len(splits.folds),
     )
+    folder.begin()
     fits = fit_all(entries, splits, work / "fits", n_jobs=n_jobs)
     verdict = _audit_fits(cohort, splits, verdict, fits, settings.run)
     study = Study(dataset.name, cohort, splits, verdict, settings.run)
@@ -156,7 +175,7 @@ def _split(cohort: Cohort, run: RunConfig) -> tuple[Splits, Audit]:
         copies=find_copies(windows.runs),
         nuisance=windows.nuisance(),
     )
-    logger.info("%s; audit: %s", splits.scheme.rstrip("."), verdict.verdict)
+    logger.info("%s; audit: %s", splits.scheme.rstrip("."), verdict.summary)
     verdict.raise_if_leaky(run.evaluation.allow_leakage)
     return splits, verdict
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from boldformer.data.atomic import write_json, write_text, write_tsv
 from boldformer.data.audit import Audit
 from boldformer.data.groups import resampling_groups
 from boldformer.data.splits import Splits
-from boldformer.errors import BoldFormerError, OutputExistsError
+from boldformer.errors import BoldFormerError
 from boldformer.evaluation.ablation import HYBRID, stack
 from boldformer.evaluation.ablation_scores import (
     MAIN_METRIC,
@@ -45,7 +44,6 @@ WRITTEN = (
     "figures",
 )
 LEAKY = "LEAKY"
-_WORK = "work"
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,30 +79,6 @@ class Study:
     def chance(self) -> float:
         """Balanced accuracy of guessing."""
         return 1 / len(self.cohort.labels)
-
-
-def check_free(out: Path, *, overwrite: bool) -> None:
-    """Refuse a folder that holds something else; make room where that is asked.
-
-    Raises
-    ------
-    OutputExistsError
-        For other files, or for results without `overwrite`.
-    """
-    if out.exists() and not out.is_dir():
-        raise OutputExistsError(f"{out} is a file", wanted="a folder to write to")
-    there = {path.name for path in out.iterdir()} if out.is_dir() else set()
-    # An interrupted ablation left finished fits and nothing else: it goes on.
-    if there - {_WORK, *WRITTEN}:
-        raise OutputExistsError(f"{out} holds other files", fix="choose another folder")
-    if there - {_WORK} and not overwrite:
-        raise OutputExistsError(
-            f"{out} holds the results of an ablation",
-            fix="choose another folder, or replace them with --overwrite",
-        )
-    for name in there - {_WORK}:
-        path = out / name
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def write_ablation(

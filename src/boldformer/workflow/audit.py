@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,17 +14,22 @@ import pandas as pd
 
 from boldformer.config import EvaluationConfig, RunConfig
 from boldformer.data.audit import Audit, audit
+from boldformer.data.files import read_json
 from boldformer.data.findings import AuditCheck
 from boldformer.data.fingerprints import find_copies
+from boldformer.data.folders import check_place, check_store
 from boldformer.data.recording import Dataset
 from boldformer.data.sources import open_source
 from boldformer.data.splits import Splits, configured_splits
 from boldformer.data.store import PreparedRun
 from boldformer.data.window_tables import read_windows
+from boldformer.errors import InputError, OutputExistsError
 from boldformer.workflow.cohort import read_cohort
+from boldformer.workflow.settings import check_settings
 
 logger = logging.getLogger(__name__)
 
+AUDIT_FILE = "audit.json"
 _SHOWN_WINDOWS = 8
 
 
@@ -88,6 +93,24 @@ def _lines(check: AuditCheck) -> Iterator[str]:
         yield f"{indent}What to do: {check.advice}"
 
 
+def check_out(out: Path, inputs: Iterable[str | Path] = ()) -> None:
+    """Refuse a folder for ``audit.json`` that is an input or has another such file.
+
+    Raises
+    ------
+    InputError
+        See `boldformer.data.folders.check_place`.
+    OutputExistsError
+        For a file of this name that no audit wrote.
+    """
+    check_place(out, inputs)
+    file = out / AUDIT_FILE
+    if file.exists() and not {"verdict", "checks"} <= set(read_json(file, InputError)):
+        raise OutputExistsError(
+            f"{file} is no audit of ours", fix="choose another folder with --out"
+        )
+
+
 def audit_table(
     path: Path, *, split: Path | None = None, evaluation: EvaluationConfig | None = None
 ) -> AuditReport:
@@ -122,6 +145,7 @@ def audit_dataset(
     *,
     split: Path | None = None,
     store: Path | None = None,
+    out: Path | None = None,
     n_jobs: int = 1,
     progress: bool = True,
 ) -> AuditReport:
@@ -135,6 +159,8 @@ def audit_dataset(
         Split file that names windows, recordings or subjects.
     store : Path, optional
         Keeps the prepared runs; without it they are prepared into a temporary folder.
+    out : Path, optional
+        Where the report is going to be written: looked at before the long work.
     n_jobs : int
         Runs prepared at once.
     progress : bool
@@ -145,7 +171,10 @@ def audit_dataset(
     InputError
         When the data or the split cannot be used.
     """
+    check_settings(settings)
+    _check_places(store, out, (settings.data.path, settings.data.derivatives))
     dataset = open_source(settings.data)
+    _check_places(store, out, dataset.folders)
     with _folder(store) as place:
         cohort = read_cohort(dataset, settings, place, n_jobs=n_jobs, progress=progress)
         table = cohort.windows.table
@@ -159,6 +188,15 @@ def audit_dataset(
         )
     source = str(dataset.path)
     return AuditReport(source, len(table), len(cohort.windows.runs), splits, found)
+
+
+def _check_places(
+    store: Path | None, out: Path | None, inputs: Sequence[str | Path]
+) -> None:
+    if store is not None:
+        check_store(store, inputs)
+    if out is not None:
+        check_out(out, inputs)
 
 
 def _splits(

@@ -136,7 +136,10 @@ def declare(
 
 
 def run_means(windows: WindowSet) -> np.ndarray:
-    """Mean image of the run that each window comes from, relative to its brain mean.
+    """Mean image of the run that each window comes from, relative to its brightness.
+
+    Brightness is the root mean square over the brain. Images without a mean, such as
+    z-scores, have none to show: they give zeros.
 
     Returns
     -------
@@ -144,7 +147,11 @@ def run_means(windows: WindowSet) -> np.ndarray:
         The same for all windows of a run.
     """
     of_run = {}
+    maps = windows.table["timing"].eq("map").all()
     for name, run in windows.runs.items():
         image = run.mean_volume()[windows.box][windows.mask]
-        of_run[name] = image / image.mean()
+        level = float(np.sqrt(np.mean(image**2, dtype=np.float64)))
+        # From volume to volume an image changes far less than it is bright.
+        least = 0.0 if maps else float(run.frames["dvars"].mean())
+        of_run[name] = image / level if level > least else np.zeros_like(image)
     return np.stack([of_run[name] for name in windows.table["recording"]])

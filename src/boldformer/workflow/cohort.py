@@ -11,7 +11,9 @@ import pandas as pd
 
 from boldformer.config import DataConfig, PreprocessingConfig, RunConfig, WindowConfig
 from boldformer.data.atomic import write_tsv
+from boldformer.data.confounds import check_confound_groups
 from boldformer.data.events import choose_labels, resolve_labels
+from boldformer.data.folders import check_store
 from boldformer.data.prepare import configured_pipeline, prepare
 from boldformer.data.recording import Dataset
 from boldformer.data.sources import open_source
@@ -89,6 +91,10 @@ def read_cohort(
     window = used_window(prepared, labels, settings.window)
     table, outside = make_table(prepared, runs, labels, window)
     present = [label for label in labels if label in set(table["label"])]
+    lost = [label for label in labels if label not in present]
+    set_aside += [(label, "no usable window: it is no class") for label in lost]
+    for label in lost:
+        logger.warning("%s has no usable window: it is no class", label)
     labels = choose_labels(prepared, present)
     targets = table["label"].map(labels.index).to_numpy(dtype=np.int64)
     windows = WindowSet(table, runs)
@@ -108,11 +114,15 @@ def prepare_dataset(
 
     The store also gets two tables: ``runs.tsv``, what it holds, and ``set_aside.tsv``.
     """
+    pipeline = configured_pipeline(preprocessing)
+    check_confound_groups(preprocessing.confounds, preprocessing.confound_options)
+    check_store(store, (data.path, data.derivatives))
     dataset = open_source(data)
+    check_store(store, dataset.folders)
     runs, bad = prepare(
         dataset,
         store,
-        configured_pipeline(preprocessing),
+        pipeline,
         n_jobs=n_jobs,
         scheduler=scheduler,
         progress=progress,

@@ -14,7 +14,8 @@ import pandas as pd
 from boldformer import __version__
 from boldformer.data import quality
 from boldformer.data.atomic import atomic_path, write_json, write_tsv
-from boldformer.data.sidecars import read_json
+from boldformer.data.files import read_json
+from boldformer.data.folders import check_place
 from boldformer.errors import InputError, OutputExistsError
 from boldformer.interpretation.maps import to_image
 from boldformer.visualization.cards import Condition
@@ -89,12 +90,13 @@ def inspect_run(
         raise InputError("--delay and --window are seconds after onset, not negative")
     found = find_run(run, recording)
     out = out or Path(f"{found.name}_inspect")
+    check_place(out, _dataset_around(run))
     _check_free(out, overwrite=overwrite)
     # The run itself is not kept: drawing needs the memory.
     inspection = _measure(load_run(found), labels, delay_s, window_s)
     for note in inspection.notes:
         logger.info(note)
-    with atomic_path(out) as folder:
+    with atomic_path(out, ours=_written_before(out)) as folder:
         folder.mkdir()
         _write(folder, inspection)
     return out / "inspection.png"
@@ -150,6 +152,12 @@ def _frames(run: LoadedRun) -> pd.DataFrame:
 
 
 # --- writing it -------------------------------------------------------------------
+
+
+def _dataset_around(run: Path) -> list[Path]:
+    """List the BIDS datasets that an image lies in."""
+    above = run.absolute().parents
+    return [p for p in above if (p / "dataset_description.json").is_file()]
 
 
 def _check_free(out: Path, *, overwrite: bool) -> None:

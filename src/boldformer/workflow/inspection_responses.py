@@ -82,7 +82,7 @@ def measure_responses(
     noise[noise == 0] = np.inf
     last_s = max(min(window_s[1] + _AFTERMATH_S, _LONGEST_S), window_s[1])
     lags_s = responses.event_lags(run.t_r, BASELINE_S, last_s)
-    start_s = run.n_non_steady * run.t_r
+    start_s = float(run.frames["time_s"].iloc[run.n_non_steady])
     onsets = {
         str(label): own["onset"].to_numpy(float) - start_s
         for label, own in events.groupby("trial_type")

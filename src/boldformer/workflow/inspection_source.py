@@ -12,6 +12,7 @@ from boldformer.config import DataConfig
 from boldformer.data import bids, images
 from boldformer.data.bids_files import entities, is_preprocessed
 from boldformer.data.confounds import read_motion
+from boldformer.data.files import is_named, read_json
 from boldformer.data.reading import (
     GridPlan,
     RunImages,
@@ -20,9 +21,9 @@ from boldformer.data.reading import (
     read_masked,
 )
 from boldformer.data.recording import Dataset, Recording
-from boldformer.data.sidecars import checked_t_r, header_t_r, read_json
 from boldformer.data.sources import open_source
 from boldformer.data.store import Grid, PreparedRun
+from boldformer.data.timing import read_timing
 from boldformer.errors import BadRunError, DatasetError, InputError
 from boldformer.preprocessing.pipeline import Pipeline
 from boldformer.preprocessing.temporal import count_non_steady
@@ -71,7 +72,7 @@ class LoadedRun:
     n_non_steady : int
         Volumes before the steady state.
     prepared : bool
-        Whether a pipeline made it.
+        Whether a pipeline made it, or another program took its mean out.
     events : DataFrame
         ``onset``, ``duration`` (s from the first volume) and ``trial_type``.
     notes : tuple of str
@@ -183,34 +184,10 @@ def _open_around(folder: Path, bold: Path) -> Dataset | None:
 
 def _alone(bold: Path) -> Recording:
     """Take a file without a dataset's word on it; what lies beside it still counts."""
-    own = entities(bold.name)
     images.open_image(bold, 4)
-    return Recording(
-        bold=bold,
-        t_r=_repetition_time(bold),
-        subject=own.get("sub", ""),
-        session=own.get("ses", ""),
-        task=own.get("task", ""),
-        acquisition=own.get("acq", ""),
-        direction=own.get("dir", ""),
-        run=own.get("run", ""),
-        space=own.get("space", ""),
-        mask=bids.mask_beside(bold),
-        confounds=bids.confounds_beside(bold),
-    )
-
-
-def _repetition_time(bold: Path) -> float:
     sidecar = bold.with_name(f"{bold.name.split('.nii')[0]}.json")
-    stated = read_json(sidecar).get("RepetitionTime") if sidecar.exists() else None
-    t_r = checked_t_r(stated, sidecar.name) if stated else header_t_r(bold)
-    if t_r is None:
-        raise BadRunError(
-            f"{bold.name}: the repetition time is missing",
-            wanted="pixdim[4] with its unit in the header",
-            fix=f'write {{"RepetitionTime": seconds}} into {sidecar.name} beside it',
-        )
-    return t_r
+    stated = read_json(sidecar) if is_named(sidecar) else {}
+    return bids.named_recording(bold, read_timing(bold, stated))
 
 
 # --- reading it -------------------------------------------------------------------
@@ -246,6 +223,13 @@ def load_run(found: Found) -> LoadedRun:
     plan = GridPlan.of(Pipeline(()), run.shape, run.affine)
     data, mask = _measurable(read_masked(run, plan, mask), mask)
     frames = _frames(recording, data)
+    # Of images without a mean neither a signal-to-noise ratio nor a percentage exists.
+    no_mean = images.is_mean_free(data[:50].mean(axis=0), data[:50].std(axis=0))
+    if no_mean:
+        notes.append(
+            "The images have no mean (they were demeaned or z-scored): the signal is "
+            "shown as it is; temporal SNR and percent signal change are not defined."
+        )
     n_first = count_non_steady(frames["global_signal"].to_numpy())
     return LoadedRun(
         found.name,
@@ -256,6 +240,7 @@ def load_run(found: Found) -> LoadedRun:
         data[n_first:],
         frames,
         n_first,
+        prepared=no_mean,
         events=_events(recording, notes),
         notes=tuple(notes),
     )
@@ -292,7 +277,7 @@ def _measurable(data: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndar
 def _frames(recording: Recording, data: np.ndarray) -> pd.DataFrame:
     n_times = len(data)
     known = {
-        "time_s": np.arange(n_times) * recording.t_r,
+        "time_s": recording.times_s(n_times),
         "global_signal": data.mean(axis=1, dtype=np.float64),
     }
     motion = read_motion(recording, n_times)

@@ -16,6 +16,7 @@ from boldformer.config import (
 )
 from boldformer.data.audit import Audit, audit
 from boldformer.data.fingerprints import find_copies
+from boldformer.data.folders import WORK, OutputFolder, check_place
 from boldformer.data.recording import Dataset
 from boldformer.data.sources import open_source
 from boldformer.data.splits import Splits
@@ -32,7 +33,7 @@ from boldformer.models import get_model
 from boldformer.training.augment import NO_AUGMENTATION
 from boldformer.workflow.cohort import Cohort, read_cohort
 from boldformer.workflow.leakage_fits import Arm, Fits, Study
-from boldformer.workflow.leakage_outputs import check_free, write_leakage
+from boldformer.workflow.leakage_outputs import WRITTEN, write_leakage
 
 __all__ = ["LeakageSettings", "run_leakage"]
 
@@ -123,15 +124,27 @@ def run_leakage(
         When `out` holds something else.
     """
     _check(settings)
-    check_free(out, overwrite=overwrite)
-    dataset = open_source(settings.run.data)
-    work = out / "work"
+    check_place(out, (settings.run.data.path, settings.run.data.derivatives))
+    given = to_dict(settings)
+    with OutputFolder(
+        out, "a leakage study", WRITTEN, given, overwrite=overwrite
+    ) as folder:
+        return _leakage(settings, folder, n_jobs, progress)
+
+
+def _leakage(
+    settings: LeakageSettings, folder: OutputFolder, n_jobs: int, progress: bool
+) -> Path:
+    dataset, out = open_source(settings.run.data), folder.path
+    check_place(out, dataset.folders)
+    work = out / WORK
     cohorts = _cohorts(dataset, settings, work, n_jobs, progress)
     cohort = next(iter(cohorts.values()))
     splits = _splits(cohort, settings)
     audits = _audits(cohort, splits)
     labellings = _labellings(cohort, settings)
     study = Study(dataset.name, cohort, splits, audits, labellings)
+    folder.begin()
     found = []
     for name, one in cohorts.items():
         volumes = Volumes(one.windows, standardised=name == RAW)
@@ -240,7 +253,7 @@ def _audits(cohort: Cohort, splits: dict[str, Splits]) -> dict[str, Audit]:
     found = {}
     for name, one in splits.items():
         found[name] = audit(windows.table, one, copies=copies, nuisance=nuisance)
-        logger.info("%s-wise; audit: %s", name, found[name].verdict)
+        logger.info("%s-wise; audit: %s", name, found[name].summary)
     found[HONEST].raise_if_leaky()
     return found
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,6 @@ import pandas as pd
 
 from boldformer import __version__
 from boldformer.data.atomic import write_json, write_text, write_tsv
-from boldformer.errors import OutputExistsError
 from boldformer.evaluation.leakage import HONEST, SCHEMES
 from boldformer.evaluation.leakage_scores import Judge, Scored, balanced_accuracy
 from boldformer.visualization.leakage import draw_leakage, render_page
@@ -25,33 +23,8 @@ from boldformer.workflow.system import versions
 FORMAT = "boldformer-leakage"
 WRITTEN = ("leakage.tsv", "leakage.json", "leakage.html", "splits", "figures")
 LEAKY = "LEAKY"
-_WORK = "work"
 # Volumes of one block are tested in different folds: there is no score of the block.
 _NO_BLOCKS = "volume"
-
-
-def check_free(out: Path, *, overwrite: bool) -> None:
-    """Refuse a folder that holds something else; make room where that is asked.
-
-    Raises
-    ------
-    OutputExistsError
-        For other files, or for results without `overwrite`.
-    """
-    if out.exists() and not out.is_dir():
-        raise OutputExistsError(f"{out} is a file", wanted="a folder to write to")
-    there = {path.name for path in out.iterdir()} if out.is_dir() else set()
-    # An interrupted job left finished fits and nothing else: it goes on.
-    if there - {_WORK, *WRITTEN}:
-        raise OutputExistsError(f"{out} holds other files", fix="choose another folder")
-    if there - {_WORK} and not overwrite:
-        raise OutputExistsError(
-            f"{out} holds the results of a leakage study",
-            fix="choose another folder, or replace them with --overwrite",
-        )
-    for name in there - {_WORK}:
-        path = out / name
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def write_leakage(

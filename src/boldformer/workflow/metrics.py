@@ -164,6 +164,7 @@ def _dataset(cohort: Cohort) -> dict[str, Any]:
         "space": grid.space,
         "volume_shape": list(grid.shape),
         "voxel_size_mm": list(grid.voxel_size_mm),
+        "notes": list(cohort.dataset.notes),
     }
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +13,17 @@ import pandas as pd
 from boldformer import __version__, config
 from boldformer.config import RunConfig
 from boldformer.data.atomic import atomic_path, write_json, write_text, write_tsv
+from boldformer.data.folders import LOCK, MARKER, WORK, OutputFolder
 from boldformer.data.groups import resampling_groups
 from boldformer.data.windows import WindowSet
-from boldformer.errors import OutputExistsError
 from boldformer.evaluation.learning_curve import curve_table
 from boldformer.interpretation.maps import DESCRIPTIONS, to_image
 from boldformer.workflow.metrics import Evidence
 from boldformer.workflow.robustness import null_table
 
 RUN_FILE = "run.toml"
-# All that a run writes; with --overwrite this goes, and nothing else.
+# All that a run writes; with --overwrite this goes, and nothing else. Of ``work`` the
+# store stays, since its runs check themselves.
 WRITTEN = (
     "dataset_description.json",
     ".bidsignore",
@@ -43,56 +43,21 @@ WRITTEN = (
     "maps",
     "figures",
     "model",
-    "work",
 )
 
 
-def check_free(out: Path, settings: RunConfig, *, overwrite: bool) -> None:
-    """Refuse an output folder that holds something else than this run's results.
-
-    Raises
-    ------
-    OutputExistsError
-        When the folder holds other files and `overwrite` is not set.
-    """
-    if out.exists() and not out.is_dir():
-        raise OutputExistsError(f"{out} is a file", wanted="a folder to write to")
-    if overwrite or not out.is_dir() or not any(out.iterdir()):
-        return
-    if not _is_same(out, settings):
-        is_run = (out / RUN_FILE).exists()
-        what = "a run of other settings" if is_run else "other files"
-        raise OutputExistsError(
-            f"{out} already holds {what}",
-            fix="choose another folder, or replace what a run writes with --overwrite",
-        )
+def run_folder(out: Path, settings: RunConfig, *, overwrite: bool) -> OutputFolder:
+    """Make the output folder of a run; see `boldformer.data.folders.OutputFolder`."""
+    names = (*WRITTEN, f"{WORK}/folds")
+    given = config.to_dict(settings)
+    return OutputFolder(
+        out, "a run", names, given, overwrite=overwrite, repeatable=True
+    )
 
 
-def claim(out: Path, settings: RunConfig) -> None:
-    """Make the folder this run's own; results of other settings are removed."""
-    if not _is_same(out, settings):
-        clear(out)
-        write_text(out / RUN_FILE, config.to_toml(settings))
-
-
-def _is_same(out: Path, settings: RunConfig) -> bool:
-    try:
-        text = (out / RUN_FILE).read_text(encoding="utf-8")
-    except OSError:
-        return False
-    return text == config.to_toml(settings)
-
-
-def clear(out: Path) -> None:
-    """Remove what a run writes, except the store, whose runs check themselves."""
-    for name in WRITTEN:
-        path = out / name
-        if name == "work":
-            shutil.rmtree(path / "folds", ignore_errors=True)
-        elif path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
+def write_settings(out: Path, settings: RunConfig) -> None:
+    """Write the settings that a run can be run again with."""
+    write_text(out / RUN_FILE, config.to_toml(settings))
 
 
 def describe(out: Path, source: Path, name: str) -> None:
@@ -107,7 +72,8 @@ def describe(out: Path, source: Path, name: str) -> None:
             "SourceDatasets": [{"URL": source.resolve().as_uri()}],
         },
     )
-    ignored = [name for name in WRITTEN if not name.startswith(("dataset", "."))]
+    names = (*WRITTEN, WORK, MARKER, LOCK)
+    ignored = [name for name in names if name not in WRITTEN[:2]]
     write_text(out / ".bidsignore", "".join(f"{name}\n" for name in ignored))
 
 
@@ -142,7 +108,7 @@ def write_results(out: Path, evidence: Evidence, metrics: dict[str, Any]) -> Non
 def _write_predictions(
     place: Path, evidence: Evidence, probabilities: dict[str, np.ndarray]
 ) -> None:
-    with atomic_path(place) as folder:
+    with atomic_path(place, ours=()) as folder:
         folder.mkdir()
         for name, given in probabilities.items():
             table = _predictions(evidence, given)
@@ -210,7 +176,7 @@ def write_maps(
     space = windows.grid.space or "scanner"
     named = bids_labels(labels)
     listed: list[dict[str, str]] = []
-    with atomic_path(out / "maps") as folder:
+    with atomic_path(out / "maps", ours=()) as folder:
         folder.mkdir()
         for method, of_class in maps.items():
             for index, values in of_class.items():

@@ -12,6 +12,7 @@ import numpy as np
 from boldformer import config
 from boldformer.config import RunConfig
 from boldformer.data.audit import Audit
+from boldformer.data.folders import OutputFolder, check_place
 from boldformer.data.protocol import Protocol
 from boldformer.data.sharing import check_protocol
 from boldformer.data.sources import open_source
@@ -78,11 +79,30 @@ def prune_run(
     run, out = Path(run), Path(out)
     import_extra("torch_pruning", "prune")
     decoding, metrics = _finished(run)
-    pruning_outputs.check_free(out, overwrite=overwrite)
+    inputs = (run, decoding.data.path, decoding.data.derivatives)
+    check_place(out, inputs)
+    given = asdict(settings) | {"run": str(run.resolve())}
+    with OutputFolder(
+        out, "a pruning", pruning_outputs.WRITTEN, given, overwrite=overwrite
+    ) as folder:
+        return _prune(run, decoding, metrics, settings, folder, n_jobs, progress)
+
+
+def _prune(
+    run: Path,
+    decoding: RunConfig,
+    metrics: dict[str, Any],
+    settings: PruningSettings,
+    folder: OutputFolder,
+    n_jobs: int,
+    progress: bool,
+) -> Path:
+    out = folder.path
     cohort = _cohort(run, out, decoding, n_jobs=n_jobs, progress=progress)
     table = cohort.windows.table
     splits = Splits.read(run / "splits.tsv", table, seed=decoding.evaluation.seed)
     sizes = _sizes(cohort, decoding, settings)
+    folder.begin()
     job = Job(run, out, cohort, decoding, settings, sizes, progress)
     variants = [found for fold in splits.folds for found in job.fold(fold)]
     protocol = Protocol()

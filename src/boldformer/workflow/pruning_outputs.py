@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,6 @@ from boldformer.data.groups import resampling_groups
 from boldformer.data.protocol import Protocol
 from boldformer.data.splits import Splits
 from boldformer.decoder import Decoder
-from boldformer.errors import OutputExistsError
 from boldformer.evaluation.intervals import GroupBootstrap, reuse_widening
 from boldformer.evaluation.latency import median_time
 from boldformer.evaluation.ledger import count_macs, windows_shape
@@ -34,7 +32,6 @@ from boldformer.workflow.pruning_fits import Variant
 
 TABLE = "pruning.tsv"
 WRITTEN = (TABLE, "pruning.json", "predictions.tsv", "protocol.tsv", "figures", "model")
-_WORK = "work"
 _TIMED_PASSES = 25
 _TIMING_BUDGET_S = 20.0
 
@@ -69,30 +66,6 @@ class Study:
     leaky: bool
     chance: float
     splits: Splits
-
-
-def check_free(out: Path, *, overwrite: bool) -> None:
-    """Refuse a folder that holds something else; make room where that is asked.
-
-    Raises
-    ------
-    OutputExistsError
-        For other files, or for results without `overwrite`.
-    """
-    if out.exists() and not out.is_dir():
-        raise OutputExistsError(f"{out} is a file", wanted="a folder to write to")
-    there = {path.name for path in out.iterdir()} if out.is_dir() else set()
-    # An interrupted job left finished steps and nothing else: it goes on.
-    if there - {_WORK, *WRITTEN}:
-        raise OutputExistsError(f"{out} holds other files", fix="choose another folder")
-    if there - {_WORK} and not overwrite:
-        raise OutputExistsError(
-            f"{out} holds a pruned run",
-            fix="choose another folder, or replace it with --overwrite",
-        )
-    for name in there - {_WORK}:
-        path = out / name
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def write(

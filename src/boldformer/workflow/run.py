@@ -14,6 +14,7 @@ from sklearn.metrics import balanced_accuracy_score
 from boldformer.config import DataConfig, RunConfig, TrainingConfig
 from boldformer.data.audit import Audit, audit
 from boldformer.data.fingerprints import find_copies
+from boldformer.data.folders import check_place
 from boldformer.data.prepare import configured_pipeline
 from boldformer.data.protocol import Protocol
 from boldformer.data.recording import Dataset
@@ -29,7 +30,6 @@ from boldformer.evaluation.cross_validation import (
     held_out_temperature,
 )
 from boldformer.evaluation.learning_curve import CurvePoint
-from boldformer.models import get_model
 from boldformer.training.linear import gram_matrix
 from boldformer.visualization import build_report
 from boldformer.workflow import outputs
@@ -48,6 +48,7 @@ from boldformer.workflow.robustness import (
     linear_curve,
     linear_null,
 )
+from boldformer.workflow.settings import check_settings
 
 logger = logging.getLogger(__name__)
 
@@ -97,32 +98,36 @@ def run_decoding(
         When `out` holds something else.
     """
     started = time.perf_counter()
-    get_model(settings.model.name)
-    outputs.check_free(out, settings, overwrite=overwrite)
-    dataset = open_source(settings.data)
-    outputs.claim(out, settings)
+    check_settings(settings)
+    check_place(out, (settings.data.path, settings.data.derivatives))
+    with outputs.run_folder(out, settings, overwrite=overwrite) as folder:
+        dataset = open_source(settings.data)
+        check_place(out, dataset.folders)
 
-    def read(settings: RunConfig, store: Path) -> Cohort:
-        _say_what_is_prepared(dataset, settings)
-        return read_cohort(
-            dataset,
-            settings,
-            store,
-            n_jobs=n_jobs,
-            scheduler=scheduler,
-            progress=progress,
-        )
+        def read(settings: RunConfig, store: Path) -> Cohort:
+            _say_what_is_prepared(dataset, settings)
+            return read_cohort(
+                dataset,
+                settings,
+                store,
+                n_jobs=n_jobs,
+                scheduler=scheduler,
+                progress=progress,
+            )
 
-    cohort = read(settings, out / "work" / "store")
-    splits, verdict = _split(cohort, settings, out)
-    job = _Job(cohort, splits, verdict, settings, out, progress)
-    evidence, final = _judge(job, read)
-    metrics = assemble(evidence, total_seconds=time.perf_counter() - started)
-    outputs.write_results(out, evidence, metrics)
-    _save_decoder(out, cohort, final, settings.training, metrics)
-    write_record(out, metrics, cohort.windows)
-    logger.info("Report")
-    return build_report(out)
+        cohort = read(settings, out / "work" / "store")
+        splits, verdict = _split(cohort, settings)
+        folder.begin()
+        outputs.write_settings(out, settings)
+        splits.write(out / "splits.tsv", cohort.windows.table)
+        job = _Job(cohort, splits, verdict, settings, out, progress)
+        evidence, final = _judge(job, read)
+        metrics = assemble(evidence, total_seconds=time.perf_counter() - started)
+        outputs.write_results(out, evidence, metrics)
+        _save_decoder(out, cohort, final, settings.training, metrics)
+        write_record(out, metrics, cohort.windows)
+        logger.info("Report")
+        return build_report(out)
 
 
 def run_demo(
@@ -152,17 +157,16 @@ def _say_what_is_prepared(dataset: Dataset, settings: RunConfig) -> None:
     logger.info("Preparing %d recordings of %s: %s", len(dataset), dataset.name, seen)
 
 
-def _split(cohort: Cohort, settings: RunConfig, out: Path) -> tuple[Splits, Audit]:
+def _split(cohort: Cohort, settings: RunConfig) -> tuple[Splits, Audit]:
     windows, evaluation = cohort.windows, settings.evaluation
     splits = configured_splits(windows.table, evaluation)
-    splits.write(out / "splits.tsv", windows.table)
     verdict = audit(
         windows.table,
         splits,
         copies=find_copies(windows.runs),
         nuisance=windows.nuisance(),
     )
-    logger.info("%s; audit: %s", splits.scheme.rstrip("."), verdict.verdict)
+    logger.info("%s; audit: %s", splits.scheme.rstrip("."), verdict.summary)
     verdict.raise_if_leaky(evaluation.allow_leakage)
     return splits, verdict
 
@@ -228,7 +232,7 @@ def _audit_fits(job: _Job, protocol: Protocol) -> Audit:
     protocol.write(job.out / "protocol.tsv")
     checks = check_protocol(job.cohort.windows.table, job.splits, protocol)
     verdict = Audit((*job.audit.checks, *checks))
-    logger.info("Audit of what was fitted: %s", verdict.verdict)
+    logger.info("Audit of what was fitted: %s", Audit(tuple(checks)).summary)
     verdict.raise_if_leaky(job.settings.evaluation.allow_leakage)
     return verdict
 

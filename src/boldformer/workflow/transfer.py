@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from boldformer.config import DataConfig
+from boldformer.config import DataConfig, to_dict
 from boldformer.data.audit import Audit, audit
 from boldformer.data.fingerprints import Copy, find_copies
+from boldformer.data.folders import WORK, OutputFolder, check_place
 from boldformer.data.splits import Fold, Splits
 from boldformer.errors import InputError
 from boldformer.evaluation.transfer import Learner, LinearTransfer, Shots
@@ -24,7 +25,7 @@ from boldformer.evaluation.transfer_scores import (
 )
 from boldformer.models import get_model
 from boldformer.training.alignment import get_alignment
-from boldformer.workflow.transfer_outputs import Direction, check_free, write_transfer
+from boldformer.workflow.transfer_outputs import WRITTEN, Direction, write_transfer
 from boldformer.workflow.transfer_sites import Sites, TransferSettings, read_sites
 
 __all__ = ["TransferSettings", "measure", "run_transfer"]
@@ -79,13 +80,35 @@ def run_transfer(
         When `out` holds something else.
     """
     _check(train, test, settings)
-    check_free(out, overwrite=overwrite)
     configs = [*train] if test is None else [*train, test]
-    sites = read_sites(configs, settings, out / "work", n_jobs, progress)
+    inputs = [place for c in configs for place in (c.path, c.derivatives)]
+    check_place(out, inputs)
+    given = {
+        **to_dict(settings),
+        "train": [to_dict(config) for config in train],
+        "test": None if test is None else to_dict(test),
+    }
+    with OutputFolder(
+        out, "a transfer study", WRITTEN, given, overwrite=overwrite
+    ) as folder:
+        return _transfer(configs, test, folder, settings, n_jobs, progress)
+
+
+def _transfer(
+    configs: Sequence[DataConfig],
+    test: DataConfig | None,
+    folder: OutputFolder,
+    settings: TransferSettings,
+    n_jobs: int,
+    progress: bool,
+) -> Path:
+    out = folder.path
+    sites = read_sites(configs, settings, out / WORK, n_jobs, progress)
     last = len(configs) - 1
     tested = range(len(configs)) if test is None else [last]
     copies = find_copies(sites.windows.runs)
     verdicts = {index: _audit(sites, index, copies, settings) for index in tested}
+    folder.begin()
     directions = []
     for index, verdict in verdicts.items():
         logger.info("Tested on %s", sites.names[index])
@@ -124,7 +147,7 @@ def _audit(
     scheme = f"Trained on other data sets, tested on {sites.names[index]}."
     splits = Splits((fold,), "subject", scheme)
     verdict = audit(sites.windows.table, splits, copies=copies)
-    logger.info("Tested on %s; audit: %s", sites.names[index], verdict.verdict)
+    logger.info("Tested on %s; audit: %s", sites.names[index], verdict.summary)
     verdict.raise_if_leaky(settings.run.evaluation.allow_leakage)
     return verdict
 

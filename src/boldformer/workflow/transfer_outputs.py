@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,6 @@ import pandas as pd
 from boldformer import __version__, config
 from boldformer.data.atomic import write_json, write_text, write_tsv
 from boldformer.data.audit import Audit
-from boldformer.errors import OutputExistsError
 from boldformer.evaluation.intervals import UNRELIABLE_BELOW
 from boldformer.evaluation.transfer import SHOT_SHARE
 from boldformer.evaluation.transfer_scores import Judge, Scored
@@ -24,7 +22,6 @@ from boldformer.workflow.transfer_sites import Sites, TransferSettings
 
 FORMAT = "boldformer-transfer"
 WRITTEN = ("transfer.tsv", "transfer.json", "transfer.md", "figures")
-_WORK = "work"
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,30 +47,6 @@ class Direction:
     verdict: Audit
     judge: Judge
     scores: list[Scored]
-
-
-def check_free(out: Path, *, overwrite: bool) -> None:
-    """Refuse a folder that holds something else; make room where that is asked.
-
-    Raises
-    ------
-    OutputExistsError
-        For other files, or for results without `overwrite`.
-    """
-    if out.exists() and not out.is_dir():
-        raise OutputExistsError(f"{out} is a file", wanted="a folder to write to")
-    there = {path.name for path in out.iterdir()} if out.is_dir() else set()
-    # An interrupted job left prepared runs and nothing else: it goes on.
-    if there - {_WORK, *WRITTEN}:
-        raise OutputExistsError(f"{out} holds other files", fix="choose another folder")
-    if there - {_WORK} and not overwrite:
-        raise OutputExistsError(
-            f"{out} holds the results of a transfer",
-            fix="choose another folder, or replace them with --overwrite",
-        )
-    for name in there - {_WORK}:
-        path = out / name
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def write_transfer(
