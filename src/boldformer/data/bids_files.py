@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
 from types import MappingProxyType
 
 from boldformer.config import DataConfig
 from boldformer.data.files import is_named
-from boldformer.data.selection import NUMBERS, keep_asked, listed, same_label
+from boldformer.data.selection import (
+    NUMBERS,
+    is_asked,
+    keep_asked,
+    listed,
+    same_label,
+)
 from boldformer.errors import DatasetError, InputError
 
 RUN_ENTITIES = ("ses", "task", "acq", "ce", "rec", "dir", "run")
@@ -97,17 +103,18 @@ def find_images(
     InputError
         For a filter that nothing matches, or a space of raw images.
     """
-    raw, bad_raw = _sound(_images([root], _RAW))
-    preprocessed, bad = _sound([] if config.raw else _preprocessed(root, config))
+    whole = partial(_told_apart, fault=partial(_fault, filters=config.filters))
+    raw, bad_raw = _told_apart(_images([root], _RAW), _name_fault)
+    found = [] if config.raw else _preprocessed(root, config)
+    preprocessed, bad = _told_apart(found, _name_fault)
     if not preprocessed:
         notes = _without_derivatives(root, config, bad)
-        kept, set_aside = _whole(_kept(raw, config, bad_raw + bad, root), config)
+        kept, set_aside = whole(_kept(raw, config, bad_raw + bad, root))
         return kept, bad_raw + bad + set_aside, notes
-    asked = _kept(preprocessed, config, bad, root)
-    kept, set_aside = _whole(asked, config)
+    kept, set_aside = whole(_kept(preprocessed, config, bad, root))
     if kept:
         kept, set_aside = _one_grid(kept, config, set_aside)
-    others, _ = _sound(_images(raw_roots, _RAW))
+    others, _ = _told_apart(_images(raw_roots, _RAW), _name_fault)
     lost = _unprocessed(preprocessed, _runs_asked([*raw, *others], config))
     return kept, bad + set_aside + lost, []
 
@@ -137,11 +144,13 @@ def _without_derivatives(root: Path, config: DataConfig, bad: Listed) -> list[st
     ]
 
 
-def _sound(images: Iterable[Path]) -> tuple[list[Path], Listed]:
-    """Tell images whose names BIDS allows from others, with the reason."""
+def _told_apart(
+    images: Iterable[Path], fault: Callable[[Path], str]
+) -> tuple[list[Path], Listed]:
+    """Tell images without a fault from others, with the reason."""
     kept, bad = [], []
     for image in images:
-        reason = _name_fault(image)
+        reason = fault(image)
         if reason:
             bad.append((image.name, reason))
         else:
@@ -247,12 +256,7 @@ def _runs_asked(images: Iterable[Path], config: DataConfig) -> list[Path]:
     found = list(images)
     for entity, asked in _filters(config):
         if asked and entity in ("sub", *RUN_ENTITIES):
-            labels = [label.removeprefix(f"{entity}-") for label in asked]
-            found = [
-                image
-                for image in found
-                if any(same_label(entity, _label(image, entity), n) for n in labels)
-            ]
+            found = [i for i in found if is_asked(entity, _label(i, entity), asked)]
     return found
 
 
@@ -262,18 +266,6 @@ def _unprocessed(preprocessed: Iterable[Path], raw: Iterable[Path]) -> Listed:
     lost = {_run(image): image.name for image in raw if _run(image) not in runs}
     reason = "this run has no preprocessed image; others have (--raw reads raw ones)"
     return [(name, reason) for name in sorted(lost.values())]
-
-
-def _whole(images: Iterable[Path], config: DataConfig) -> tuple[list[Path], Listed]:
-    """Tell images that are a whole run by themselves from others."""
-    kept, bad = [], []
-    for image in images:
-        reason = _fault(image, config.filters)
-        if reason:
-            bad.append((image.name, reason))
-        else:
-            kept.append(image)
-    return kept, bad
 
 
 def _fault(image: Path, filters: Mapping[str, object]) -> str:

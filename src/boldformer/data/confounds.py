@@ -288,11 +288,10 @@ def _numbers_as_of(path: Path, mtime_ns: int, size: int) -> pd.DataFrame:
 
 def _read_hcp(path: Path) -> pd.DataFrame:
     """Read translations in mm and rotations in degrees, leaving their derivatives."""
+    lines = read_text(path).splitlines()
     try:
-        values = np.loadtxt(read_text(path).splitlines(), ndmin=2)
+        values = np.loadtxt(lines, ndmin=2)
     except ValueError as error:
-        if isinstance(error, BadRunError):
-            raise
         raise BadRunError(f"{path.name} cannot be read", received=str(error)) from None
     if not np.isfinite(values).all():
         row = int(np.argwhere(~np.isfinite(values))[0][0]) + 1

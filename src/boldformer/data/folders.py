@@ -220,9 +220,7 @@ class OutputFolder:
         for name in written:
             (self.path / name).unlink(missing_ok=True)
         for name in self._names:
-            for folder in sorted((self.path / name).rglob("*"), reverse=True):
-                _remove_empty(folder)
-            _remove_empty(self.path / name)
+            remove_empty_folders(self.path / name)
 
     def _present(self, but: Iterable[str] = ()) -> list[str]:
         """Files under the names that the job writes."""
@@ -332,6 +330,12 @@ def differences(there: dict[str, Any], asked: dict[str, Any]) -> list[str]:
 def _brief(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 80 else f"{text[:79]}…"
+
+
+def remove_empty_folders(top: Path) -> None:
+    """Remove a folder and those in it, as far as there is nothing in them."""
+    for folder in (*sorted(top.rglob("*"), reverse=True), top):
+        _remove_empty(folder)
 
 
 def _remove_empty(folder: Path) -> None:

@@ -162,14 +162,12 @@ def _read_evs(folder: Path, names: tuple[str, ...]) -> pd.DataFrame:
 
 def _read_ev(file: Path) -> pd.DataFrame:
     """Read a three-column file as FSL defines it; rows of amplitude 0 are no events."""
+    lines = read_text(file).splitlines()
     try:
-        lines = read_text(file).splitlines()
         rows = [cells for line in lines if (cells := line.split())]
         wrong = next((cells for cells in rows if len(cells) != 3), None)
         values = np.array([] if wrong else rows, dtype=float).reshape(-1, 3)
     except ValueError as error:
-        if isinstance(error, BadRunError):
-            raise
         raise BadRunError(f"{file.name} cannot be read", received=str(error)) from None
     wrong = wrong or next(
         (row for row, v in zip(rows, values, strict=True) if not _is_event(v)), None

@@ -11,6 +11,7 @@ import pandas as pd
 
 from boldformer.data.files import is_named
 from boldformer.data.groups import family_of
+from boldformer.data.selection import first_of
 from boldformer.data.tables import read_table, said
 from boldformer.errors import DatasetError
 
@@ -73,10 +74,12 @@ def read_participants(
         found, strangers = _matched(table, labels)
         rows = found | rows
         if strangers:
-            notes.append(f"{TABLE}: rows without a subject: {_listed(strangers)}")
+            notes.append(
+                f"{TABLE}: rows without a subject: {first_of(strangers, _SHOWN)}"
+            )
     alone = [label for label in labels if label not in rows]
     if tables and alone:
-        notes.append(f"{TABLE}: subjects without a row: {_listed(alone)}")
+        notes.append(f"{TABLE}: subjects without a row: {first_of(alone, _SHOWN)}")
     return Participants(rows, tuple(notes))
 
 
@@ -105,7 +108,7 @@ def _matched(
         raise DatasetError(
             f"{path.name}: families are named, but none of a subject that there is",
             wanted=f"ids such as sub-{labels[0]}" if labels else "ids of subjects",
-            received=_listed(strangers),
+            received=first_of(strangers, _SHOWN),
             fix="correct participant_id, or take the column family out",
         )
     return found, strangers
@@ -134,8 +137,3 @@ def _refuse_two_families(path: Path, table: pd.DataFrame) -> None:
             f"{path.name}: {twice['participant_id'].iloc[0]} is in two families",
             received=" and ".join(repr(name) for name in twice["family"][:2]),
         )
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more

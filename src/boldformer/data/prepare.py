@@ -18,6 +18,7 @@ from boldformer.config import PreprocessingConfig
 from boldformer.data import images
 from boldformer.data.atomic import remove_leftovers
 from boldformer.data.confounds import (
+    check_confound_groups,
     count_marked_non_steady,
     read_confounds,
     read_motion,
@@ -59,8 +60,10 @@ def configured_pipeline(config: PreprocessingConfig) -> Pipeline:
     Raises
     ------
     InputError
-        For settings that contradict each other, or an unusable ``grid_like``.
+        For settings that contradict each other, unknown groups of confounds, or an
+        unusable ``grid_like``.
     """
+    check_confound_groups(config.confounds, config.confound_options)
     if not config.grid_like:
         return pipeline_from_config(config)
     try:

@@ -51,19 +51,21 @@ def keep_asked(
     if not labels:
         return list(items)
     there = {label_of(item) for item in items}
-
-    def is_asked(found: str, wanted: str) -> bool:
-        return same_label(entity, found, wanted)
-
     for label in labels:
-        if not any(is_asked(found, label) for found in there):
+        if not any(is_asked(entity, found, [label]) for found in there):
             raise InputError(
                 f"no recording has {entity}-{label}"
                 if label
                 else f"every recording has the entity {entity}",
                 wanted=f"{entity} in {listed(there)}",
             )
-    return [i for i in items if any(is_asked(label_of(i), label) for label in labels)]
+    return [item for item in items if is_asked(entity, label_of(item), labels)]
+
+
+def is_asked(entity: str, label: str, asked: Iterable[str]) -> bool:
+    """Whether a label is among those asked for, with or without its entity."""
+    bare = (wanted.removeprefix(f"{entity}-") for wanted in asked)
+    return any(same_label(entity, label, wanted) for wanted in bare)
 
 
 def listed(labels: Iterable[str]) -> str:
@@ -105,9 +107,10 @@ def as_dataset(
     return Dataset(name, root, tuple(kept), bad, (*notes, *_uneven(kept)))
 
 
-def first_of(names: Sequence[str]) -> str:
+def first_of(names: Sequence[str], shown: int = 1) -> str:
     """First of some names, and how many more there are."""
-    return names[0] + (f" and {len(names) - 1} more" if len(names) > 1 else "")
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return ", ".join(names[:shown]) + more
 
 
 def _uneven(recordings: Sequence[Recording]) -> Iterator[str]:

@@ -31,8 +31,14 @@ from boldformer.data.atomic import atomic_path, write_json, write_tsv
 from boldformer.errors import DatasetError, InputError
 
 FORMAT = "boldformer-run"
-_ARRAYS = ("data.npy", "voxels.npy", "mean.npy", "levels.npy")
-_FILES = ("run.json", "frames.tsv", *_ARRAYS)
+_FILES = (
+    "run.json",
+    "frames.tsv",
+    "data.npy",
+    "voxels.npy",
+    "mean.npy",
+    "levels.npy",
+)
 VERSION = 2
 
 # z-scores are kept in steps of 1/16 up to ±7.9, an RMS error of 1.8 % of the SD.

@@ -16,6 +16,7 @@ from tqdm.auto import tqdm
 
 from boldformer.config import from_dict
 from boldformer.data.atomic import atomic_path, write_json, write_tsv
+from boldformer.data.folders import remove_empty_folders
 from boldformer.errors import InputError, OutputExistsError
 from boldformer.simulation.activation import group_map
 from boldformer.simulation.anatomy import Template, load_template
@@ -136,9 +137,7 @@ def _remove_earlier(layout: Layout) -> None:
         ) from None
     for file in Layout(layout.root, spec).files():
         file.unlink(missing_ok=True)
-    for folder in sorted(layout.root.rglob("*"), reverse=True):
-        if folder.is_dir() and not any(folder.iterdir()):
-            folder.rmdir()
+    remove_empty_folders(layout.root)
 
 
 def _record(spec: CohortSpec) -> dict[str, Any]:

@@ -11,7 +11,6 @@ import pandas as pd
 
 from boldformer.config import DataConfig, PreprocessingConfig, RunConfig, WindowConfig
 from boldformer.data.atomic import write_tsv
-from boldformer.data.confounds import check_confound_groups
 from boldformer.data.events import choose_labels, resolve_labels
 from boldformer.data.folders import check_store
 from boldformer.data.prepare import configured_pipeline, prepare
@@ -115,7 +114,6 @@ def prepare_dataset(
     The store also gets two tables: ``runs.tsv``, what it holds, and ``set_aside.tsv``.
     """
     pipeline = configured_pipeline(preprocessing)
-    check_confound_groups(preprocessing.confounds, preprocessing.confound_options)
     check_store(store, (data.path, data.derivatives))
     dataset = open_source(data)
     check_store(store, dataset.folders)

@@ -72,8 +72,7 @@ def describe(out: Path, source: Path, name: str) -> None:
             "SourceDatasets": [{"URL": source.resolve().as_uri()}],
         },
     )
-    names = (*WRITTEN, WORK, MARKER, LOCK)
-    ignored = [name for name in names if name not in WRITTEN[:2]]
+    ignored = (*WRITTEN[2:], WORK, MARKER, LOCK)
     write_text(out / ".bidsignore", "".join(f"{name}\n" for name in ignored))
 
 

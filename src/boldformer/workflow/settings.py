@@ -6,7 +6,6 @@ import math
 from pathlib import Path
 
 from boldformer.config import EvaluationConfig, RunConfig, WindowConfig
-from boldformer.data.confounds import check_confound_groups
 from boldformer.data.prepare import configured_pipeline
 from boldformer.data.tables import read_table
 from boldformer.errors import InputError
@@ -27,9 +26,7 @@ def check_settings(settings: RunConfig) -> None:
         numbers out of range, and a split that cannot be read.
     """
     check_parameters(settings.model.name, settings.model.parameters)
-    preprocessing = settings.preprocessing
-    configured_pipeline(preprocessing)
-    check_confound_groups(preprocessing.confounds, preprocessing.confound_options)
+    configured_pipeline(settings.preprocessing)
     _check_window(settings.window)
     Augmentation.from_config(settings.training)
     device = resolve_device(settings.training.device)
