@@ -28,9 +28,10 @@ from nilearn.maskers import NiftiMasker
 
 from boldformer import open_dataset
 from boldformer.config import PreprocessingConfig, WindowConfig
+from boldformer.data.event_windows import make_table
 from boldformer.data.prepare import configured_pipeline, prepare
 from boldformer.data.store import ZSCORE_SCALE, PreparedRun
-from boldformer.data.windows import WindowSet, make_table
+from boldformer.data.windows import WindowSet
 
 SPACE = "space-MNI152NLin2009aSym"
 T_R = 2.0

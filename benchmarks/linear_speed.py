@@ -23,13 +23,14 @@ from sklearn.metrics import balanced_accuracy_score
 from sklearn.svm import LinearSVC
 
 from boldformer.config import DataConfig, RunConfig
-from boldformer.data.sources import open_source
+from boldformer.data.cohort import read_cohort
+from boldformer.data.sources.layouts import open_source
 from boldformer.data.splits import Fold, Splits, make_folds, split_groups
-from boldformer.evaluation.baselines import BASELINES, out_of_fold
+from boldformer.evaluation.baselines import BASELINES
+from boldformer.evaluation.out_of_fold import out_of_fold
 from boldformer.evaluation.permutation import permutation_test
-from boldformer.training.linear import Rotation, gram_matrix
+from boldformer.training.linear_decoder import Rotation, gram_matrix
 from boldformer.training.solvers import NewtonSVC
-from boldformer.workflow.cohort import read_cohort
 
 N_WINDOWS, N_VOXELS, N_SUBJECTS, RUNS_EACH = 600, 30_000, 15, 5
 

@@ -22,8 +22,9 @@ from torch import nn
 
 from boldformer import open_dataset
 from boldformer.config import PreprocessingConfig, WindowConfig
+from boldformer.data.event_windows import make_table
 from boldformer.data.prepare import configured_pipeline, prepare
-from boldformer.data.windows import WindowSet, make_table
+from boldformer.data.windows import WindowSet
 from boldformer.models import DecoderModel, create
 from boldformer.training.batches import Batches, SeededBatches, batch_loader
 from boldformer.training.devices import resolve_bf16

@@ -28,16 +28,18 @@ from scipy import stats
 from sklearn.metrics import balanced_accuracy_score
 
 from boldformer import Decoder
-from boldformer.config import DataConfig, ModelConfig, RunConfig, TrainingConfig
-from boldformer.data.audit import audit
-from boldformer.data.fingerprints import find_copies
-from boldformer.data.sources import open_source
+from boldformer.config import DataConfig, ModelConfig, RunConfig
+from boldformer.data.audit.fingerprints import find_copies
+from boldformer.data.audit.split_audit import audit
+from boldformer.data.cohort import Cohort, read_cohort
+from boldformer.data.sources.layouts import open_source
 from boldformer.data.splits import Fold, Splits, make_folds, split_groups
-from boldformer.evaluation.baselines import BASELINES, out_of_fold
-from boldformer.evaluation.cross_validation import Plan, cross_validate
+from boldformer.evaluation.baselines import BASELINES
+from boldformer.evaluation.cross_validation import cross_validate
+from boldformer.evaluation.experiment import Experiment
 from boldformer.evaluation.intervals import GroupBootstrap, reuse_widening
+from boldformer.evaluation.out_of_fold import out_of_fold
 from boldformer.simulation import CohortSpec, simulate_cohort
-from boldformer.workflow.cohort import Cohort, read_cohort
 
 LABELS = ("left_leg", "right_leg", "forearm", "tongue")
 COHORT = {
@@ -144,10 +146,9 @@ def decode(cohort: Cohort, splits: Splits, name: str, folder: Path) -> float:
             model, features, cohort.targets, splits, groups, n_classes
         ).probabilities
     else:
-        model, training = ModelConfig(name), TrainingConfig()
-        plan = Plan(windows, cohort.targets, n_classes, model, training)
+        experiment = Experiment.of(cohort, RunConfig(model=ModelConfig(name)))
         given = np.zeros((len(windows), n_classes))
-        for outcome in cross_validate(plan, splits, folder, progress=False):
+        for outcome in cross_validate(experiment, splits, folder, progress=False):
             given[outcome.fold.test] = outcome.probabilities
     return float(balanced_accuracy_score(cohort.targets, given.argmax(axis=1)))
 

@@ -14,12 +14,12 @@ from pathlib import Path
 import pandas as pd
 import torch
 
+from boldformer.evaluation.compute import count_macs
 from boldformer.evaluation.latency import median_time
-from boldformer.evaluation.ledger import count_macs
 from boldformer.models import create
-from boldformer.training.pruning import channels_of, resized
-from boldformer.workflow.pruning import PruningSettings, prune_run
-from boldformer.workflow.pruning_fits import channels_for
+from boldformer.studies.pruning import PruningSettings, prune_run
+from boldformer.studies.pruning_fits import channels_for
+from boldformer.training.channel_pruning import channels_of, resized
 
 FULL_SIZE = (100, 100, 100)
 N_TIMES = 8

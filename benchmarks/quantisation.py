@@ -19,12 +19,13 @@ from sklearn.svm import SVC
 
 from boldformer import open_dataset
 from boldformer.config import PreprocessingConfig, WindowConfig
+from boldformer.data.event_windows import make_table
 from boldformer.data.events import resolve_labels
 from boldformer.data.prepare import configured_pipeline, prepare
 from boldformer.data.reading import GridPlan, open_run, read_masked
 from boldformer.data.recording import Recording
 from boldformer.data.store import PreparedRun
-from boldformer.data.windows import WindowSet, make_table
+from boldformer.data.windows import WindowSet
 from boldformer.preprocessing.pipeline import Pipeline, RunContext
 
 

@@ -18,8 +18,8 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from boldformer.evaluation.ledger import count_macs
-from boldformer.models import create
+from boldformer.evaluation.compute import count_macs
+from boldformer.models import create, open_stream
 from boldformer.models.base import DecoderModel
 
 COUNTED = (100, 100, 100)
@@ -41,7 +41,7 @@ def build(spec: str, volume_shape: tuple[int, int, int], n_times: int) -> Decode
 
 def push_times(model: DecoderModel, n_pushes: int) -> list[float]:
     """Milliseconds of each push once the window is full."""
-    stream, times_ms = model.stream(), []
+    stream, times_ms = open_stream(model), []
     volumes = torch.randn(4, *model.volume_shape).numpy()
     for i in range(model.n_times + n_pushes):
         began = time.perf_counter()
@@ -52,7 +52,7 @@ def push_times(model: DecoderModel, n_pushes: int) -> list[float]:
 
 def push_macs(model: DecoderModel) -> int:
     """Multiply-adds of a push once the window is full."""
-    stream, volume = model.stream(), torch.randn(model.volume_shape)
+    stream, volume = open_stream(model), torch.randn(model.volume_shape)
     for i in range(model.n_times):
         stream.push(volume, 2.0 * i)
     with FlopCounterMode(display=False) as counter:

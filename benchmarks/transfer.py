@@ -21,7 +21,7 @@ import pandas as pd
 
 from boldformer.config import DataConfig, EvaluationConfig, ModelConfig, RunConfig
 from boldformer.simulation import CohortSpec, simulate_cohort
-from boldformer.workflow.transfer import TransferSettings, run_transfer
+from boldformer.studies.transfer import TransferSettings, run_transfer
 
 LIMBS = ("left_leg", "right_leg", "forearm", "upper_arm")
 # Runs of 464 s at every site.

@@ -18,7 +18,7 @@ from IPython.display import Image
 
 from boldformer import CohortSpec, Decoder, open_dataset, simulate_cohort
 from boldformer.config import PreprocessingConfig, WindowConfig
-from boldformer.workflow.inspection import inspect_run
+from boldformer.studies.dataset_inspection import inspect_run
 
 pd.set_option("display.max_colwidth", 120)
 spec = CohortSpec(

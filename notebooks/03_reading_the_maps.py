@@ -23,9 +23,8 @@ from sklearn.metrics import roc_auc_score
 
 from boldformer import CohortSpec, Decoder, open_dataset, simulate_cohort
 from boldformer.config import RunConfig
-from boldformer.data.windows import WindowSet
+from boldformer.data.cohort import read_cohort
 from boldformer.interpretation.maps import methods_for
-from boldformer.workflow.cohort import read_cohort
 
 # %% [markdown]
 # ## Two decoders of the same people
@@ -197,11 +196,11 @@ def without(windows, order, share):
 
 
 cohort = read_cohort(test, RunConfig(), Path("store"), n_jobs=1, progress=False)
-windows = WindowSet(cohort.windows.table, cohort.windows.runs, hybrid.grid_mask_)
+windows = hybrid.preparation_.fitting(cohort.windows)
 box_brain = windows.mask
 values = windows.batch(range(len(windows)))
 labels = windows.labels.astype(str)
-times = torch.arange(values.shape[1]) * hybrid.t_r_
+times = torch.arange(values.shape[1]) * hybrid.preparation_.t_r
 shares = [0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4]
 rng = np.random.default_rng(0)
 

@@ -17,9 +17,9 @@ from sklearn.svm import SVC
 
 from boldformer import CohortSpec, open_dataset, simulate_cohort
 from boldformer.config import RunConfig, WindowConfig
-from boldformer.data.audit import audit
-from boldformer.evaluation.leakage import scheme_folds
-from boldformer.workflow.cohort import read_cohort
+from boldformer.data.audit.split_audit import audit
+from boldformer.data.cohort import read_cohort
+from boldformer.evaluation.leakage_schemes import scheme_folds
 
 pd.set_option("display.max_colwidth", 200)
 

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, GroupKFold
 
 from boldformer import Decoder, open_dataset
-from boldformer.config import PreprocessingConfig, TrainingConfig
+from boldformer.config import (
+    PreprocessingConfig,
+    RunConfig,
+    TrainingConfig,
+    WindowConfig,
+)
+from boldformer.data.cohort import read_cohort
 from boldformer.errors import InputError, MismatchError, OutputExistsError
 
 MakeBids = Callable[..., Path]
@@ -92,12 +101,15 @@ def test_data_prepared_otherwise_are_refused(
     dataset = open_dataset(make_bids(subjects=2, runs=1, preprocessed=True))
     decoder = Decoder("linear").fit(dataset)
     other = Decoder("linear", preprocessing=PreprocessingConfig(detrend_order=3))
-    windows = other._first_windows(dataset)
+    asked = RunConfig(preprocessing=other.preprocessing)
+    windows = read_cohort(dataset, asked, tmp_path / "a", progress=False).windows
     with pytest.raises(MismatchError, match="prepared otherwise"):
         decoder.predict(windows)
     smaller = PreprocessingConfig(volume_shape=(8, 8, 8))
     cropped = Decoder("linear", preprocessing=smaller).fit(dataset)
-    cropped.pipeline_ = decoder.pipeline_
+    cropped.preparation_ = replace(
+        cropped.preparation_, pipeline=decoder.preparation_.pipeline
+    )
     with pytest.raises(MismatchError, match="grid"):
         cropped.predict(dataset)
 
@@ -122,9 +134,11 @@ def test_grid_search_with_groups() -> None:
     assert search.best_score_ > 0.8
 
 
-def test_windows_of_recordings_can_be_searched_over(make_bids: MakeBids) -> None:
+def test_windows_of_recordings_can_be_searched_over(
+    make_bids: MakeBids, tmp_path: Path
+) -> None:
     dataset = open_dataset(make_bids(subjects=3, runs=1, preprocessed=True))
-    windows = Decoder("linear")._first_windows(dataset)
+    windows = read_cohort(dataset, RunConfig(), tmp_path / "a", progress=False).windows
     search = GridSearchCV(
         Decoder("linear"),
         {"model_parameters": [{"C": 0.1}, {"C": 1.0}]},
@@ -165,3 +179,59 @@ def test_folders_that_hold_no_decoder(spoil: str, tmp_path: Path) -> None:
         (folder / "decoder.json").write_text("{")
     with pytest.raises(InputError):
         Decoder.load(folder)
+
+
+def test_windows_of_another_mask_are_read_in_the_decoders_own(
+    make_bids: MakeBids, tmp_path: Path
+) -> None:
+    """Otherwise each of its weights would meet another voxel."""
+    root = make_bids(subjects=3, runs=2, preprocessed=True)
+    for file in root.rglob("sub-03*desc-brain_mask.nii.gz"):
+        image = nib.load(file)
+        mask = np.asarray(image.dataobj).copy()
+        mask[2:4] = 0
+        nib.save(nib.Nifti1Image(mask, image.affine), file)
+    dataset, store = open_dataset(root), tmp_path / "store"
+    some = dataset.filter(lambda recording: recording.subject != "03")
+    other = dataset.filter(lambda recording: recording.subject == "03")
+    decoder = Decoder("linear", store=store).fit(some)
+    windows = read_cohort(other, RunConfig(), store, progress=False).windows
+    assert windows.mask.shape != decoder.preparation_.mask[windows.box].shape or (
+        windows.grid_mask.sum() < decoder.preparation_.mask.sum()
+    )
+    np.testing.assert_array_equal(
+        decoder.predict_proba(windows), decoder.predict_proba(other)
+    )
+
+
+def test_labels_keep_the_order_given_and_what_is_set_aside_is_told(
+    make_bids: MakeBids, caplog: pytest.LogCaptureFixture
+) -> None:
+    root = make_bids(subjects=3, runs=1, preprocessed=True)
+    damaged = next(root.rglob("sub-03*preproc_bold.nii.gz"))
+    damaged.write_bytes(damaged.read_bytes()[:2000])
+    dataset = open_dataset(root)
+    decoder = Decoder("linear", labels=["right", "left"]).fit(dataset)
+    assert decoder.classes_.tolist() == ["right", "left"]
+    assert any("sub-03" in what for what, _ in decoder.set_aside_)
+    caplog.clear()
+    whole = dataset.filter(lambda recording: recording.subject != "03")
+    given = decoder.predict_proba(whole)
+    assert not caplog.messages
+    right = decoder.predict(whole) == "right"
+    np.testing.assert_array_equal(given.argmax(axis=1) == 0, right)
+    late = whole.recordings[0]
+    events = pd.concat([late.events, late.events.assign(onset=500.0)[:1]])
+    decoder.predict_proba(replace(late, events=events))
+    assert "leaves the run" in caplog.text
+
+
+def test_a_decoder_can_be_fitted_again_to_windows_of_another_length(
+    make_bids: MakeBids, tmp_path: Path
+) -> None:
+    dataset, store = open_dataset(make_bids(preprocessed=True)), tmp_path / "store"
+    decoder = Decoder("linear", store=store).fit(dataset)
+    asked = RunConfig(window=WindowConfig(length_s=12.0))
+    windows = read_cohort(dataset, asked, store, progress=False).windows
+    decoder.fit(windows)
+    assert decoder.preparation_.window.length_s == 12.0

@@ -9,8 +9,8 @@ from IPython.display import Image, Markdown, display
 
 from boldformer import CohortSpec, simulate_cohort
 from boldformer.config import DataConfig, EvaluationConfig, ModelConfig, RunConfig
+from boldformer.studies import run_decoding
 from boldformer.visualization.drawing import Drawing
-from boldformer.workflow import run_decoding
 
 BUILD = Path(__file__).resolve().parents[2] / "build" / "gallery"
 LABELS = ("left_leg", "right_leg", "tongue")

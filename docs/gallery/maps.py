@@ -11,7 +11,7 @@ from example_run import cohort, finished_run, show
 
 from boldformer.visualization.brain import draw_map, draw_maps
 from boldformer.visualization.drawing import Drawing
-from boldformer.visualization.results import load_results
+from boldformer.visualization.finished_run import load_results
 from boldformer.visualization.style import figure_style
 
 results = load_results(finished_run())

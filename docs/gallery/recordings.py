@@ -15,12 +15,12 @@ from matplotlib.figure import Figure
 
 from boldformer import open_dataset
 from boldformer.config import WindowConfig
-from boldformer.data.windows import used_window
+from boldformer.data.event_windows import used_window
 from boldformer.preprocessing.normalisation import zscore
 from boldformer.preprocessing.temporal import cosine_drifts, polynomial_drifts
+from boldformer.studies.dataset_inspection import inspect_run
 from boldformer.visualization.drawing import FULL, Drawing
 from boldformer.visualization.style import CLASS_COLOURS, INK, MUTED, figure_style
-from boldformer.workflow.inspection import inspect_run
 
 dataset = open_dataset(cohort())
 run = dataset.recordings[0]

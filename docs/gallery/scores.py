@@ -8,8 +8,9 @@
 # %%
 from example_run import finished_run, show
 
-from boldformer.visualization import curves, learning, robustness, scores
-from boldformer.visualization.results import load_results
+from boldformer.visualization import curves, learning, scores
+from boldformer.visualization import robustness_figures as robustness
+from boldformer.visualization.finished_run import load_results
 from boldformer.visualization.style import figure_style
 
 results = load_results(finished_run())

@@ -14,7 +14,7 @@ __version__ = "0.1.0"
 # `boldformer --help` do not wait for torch.
 _PUBLIC = {
     "Decoder": "boldformer.decoder",
-    "open_dataset": "boldformer.data.sources",
+    "open_dataset": "boldformer.data.sources.layouts",
     "simulate_cohort": "boldformer.simulation",
     "CohortSpec": "boldformer.simulation",
 }
@@ -22,7 +22,7 @@ _PUBLIC = {
 __all__ = ["CohortSpec", "Decoder", "open_dataset", "simulate_cohort"]
 
 if TYPE_CHECKING:
-    from boldformer.data.sources import open_dataset
+    from boldformer.data.sources.layouts import open_dataset
     from boldformer.decoder import Decoder
     from boldformer.simulation import CohortSpec, simulate_cohort
 

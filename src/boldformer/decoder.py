@@ -15,23 +15,25 @@ from sklearn.metrics import accuracy_score
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from boldformer import config as settings
 from boldformer.config import (
+    DataConfig,
     ModelConfig,
     PreprocessingConfig,
+    RunConfig,
     TrainingConfig,
     WindowConfig,
+    from_dict,
+    to_dict,
 )
-from boldformer.data.events import SEPARATOR, resolve_labels, with_label_sets
-from boldformer.data.folders import check_store
-from boldformer.data.prepare import configured_pipeline, prepare
+from boldformer.data.cohort import Cohort, SetAside, read_cohort
+from boldformer.data.events import class_order
+from boldformer.data.preparation import Preparation
 from boldformer.data.recording import Dataset, Recording
-from boldformer.data.store import Grid, one_grid
-from boldformer.data.windows import WindowSet, make_table, used_window
-from boldformer.errors import InputError, MismatchError
-from boldformer.interpretation.maps import class_maps, methods_for, to_image
+from boldformer.data.windows import WindowSet
+from boldformer.errors import InputError
+from boldformer.interpretation.maps import label_images, methods_for
 from boldformer.models.base import DecoderModel
-from boldformer.preprocessing.pipeline import Pipeline
+from boldformer.models.registry import name_of
 from boldformer.training import saved
 from boldformer.training.augment import Transform
 from boldformer.training.estimate import estimate, probabilities
@@ -48,7 +50,8 @@ class Decoder(ClassifierMixin, BaseEstimator):
     model_parameters : dict, optional
         Keyword arguments of the model.
     labels : sequence of str
-        Event types to decode; all that occur by default. Used with datasets only.
+        Event types to decode, in the order of the classes; all that occur by default.
+        Of arrays, which have sorted classes, nothing is chosen.
     preprocessing : PreprocessingConfig, optional
         How recordings are cleaned.
     window : WindowConfig, optional
@@ -73,6 +76,10 @@ class Decoder(ClassifierMixin, BaseEstimator):
         The fitted torch module.
     history_ : DataFrame
         One row an epoch.
+    preparation_ : Preparation
+        How its windows were prepared; of a decoder of recordings or windows.
+    set_aside_ : list of (str, str)
+        Runs and events of a dataset that could not be used, each with its reason.
 
     Examples
     --------
@@ -130,16 +137,25 @@ class Decoder(ClassifierMixin, BaseEstimator):
             Itself.
         """
         training = self.training or TrainingConfig()
+        self.set_aside_: SetAside = []
+        order: Sequence[str] = ()
+        used: WindowConfig | None = None
+        windows: WindowSet | ArrayWindows
         if isinstance(X, Dataset):
-            X = self._first_windows(X)
+            cohort = self._first_cohort(X)
+            self.set_aside_ = cohort.set_aside
+            X, used = cohort.windows, cohort.window
         if isinstance(X, WindowSet):
-            self._remember_source(X)
+            self._remember_source(X, used)
             y = X.labels.astype(str) if y is None else np.asarray(y)
             groups = X.groups if groups is None else groups
-            windows: Any = X
+            windows, order = X, self.labels
         else:
             windows, y = self._first_arrays(X, y)
-        self.classes_, targets = np.unique(y, return_inverse=True)
+        self.classes_ = np.unique(y)
+        if order:
+            self.classes_ = np.array(class_order(self.classes_.tolist(), order))
+        targets = pd.Index(self.classes_).get_indexer(y)
         if len(self.classes_) < 2:
             raise InputError(
                 "a classifier needs more than one class",
@@ -160,75 +176,48 @@ class Decoder(ClassifierMixin, BaseEstimator):
             transform=self.augmentation,
             progress=self.progress,
         )
-        return self._adopt(model, training, result.history)
-
-    def _adopt(
-        self, model: DecoderModel, training: TrainingConfig, history: pd.DataFrame
-    ) -> Self:
-        self.model_, self.training_, self.history_ = model, training, history
+        self.model_, self.training_, self.history_ = model, training, result.history
         return self
 
     @classmethod
     def from_model(
         cls,
         model: DecoderModel,
-        name: str,
-        windows: WindowSet,
-        classes: Sequence[str],
-        *,
-        window: WindowConfig,
+        cohort: Cohort,
         training: TrainingConfig,
         history: pd.DataFrame,
     ) -> Decoder:
-        """Wrap a model that was fitted elsewhere to prepared windows.
+        """Wrap a model that was fitted elsewhere to the windows of a cohort.
 
         Parameters
         ----------
         model : DecoderModel
-            Fitted model.
-        name : str
-            Its name in the registry.
-        windows : WindowSet
-            Windows it was fitted to.
-        classes : sequence of str
-            Labels in the order of its outputs.
-        window, training : WindowConfig, TrainingConfig
+            Fitted model of a registered kind.
+        cohort : Cohort
+            What it was fitted to.
+        training : TrainingConfig
             Settings it was fitted under.
         history : DataFrame
             One row an epoch.
         """
-        decoder = cls(name, window=window, training=training)
-        decoder.classes_ = np.array(classes)
-        decoder._remember_source(windows)
-        return decoder._adopt(model, training, history)
+        decoder = cls(name_of(model), window=cohort.window, training=training)
+        decoder.classes_ = np.array(cohort.labels)
+        decoder._remember_source(cohort.windows, cohort.window)
+        decoder.model_, decoder.training_ = model, training
+        decoder.history_ = history
+        return decoder
 
-    def _first_windows(self, dataset: Dataset) -> WindowSet:
-        dataset, labels = resolve_labels(dataset, self.labels)
-        self.window_ = used_window(dataset, labels, self.window or WindowConfig())
-        self.pipeline_ = configured_pipeline(
-            self.preprocessing or PreprocessingConfig()
+    def _first_cohort(self, dataset: Dataset) -> Cohort:
+        asked = RunConfig(
+            data=DataConfig(labels=tuple(self.labels)),
+            preprocessing=self.preprocessing or PreprocessingConfig(),
+            window=self.window or WindowConfig(),
         )
-        return self._read(dataset, labels)
+        return read_cohort(dataset, asked, self._store_folder(), **self._how)
 
-    def _read(
-        self, dataset: Dataset, labels: Sequence[str], mask: np.ndarray | None = None
-    ) -> WindowSet:
-        """Prepare a dataset under the decoder's pipeline and list its windows."""
-        if self.store is not None:
-            check_store(Path(self.store), dataset.folders)
-        runs, _ = prepare(
-            dataset,
-            self._store_folder(),
-            self.pipeline_,
-            n_jobs=self.n_jobs,
-            progress=self.progress,
-        )
-        same, _ = one_grid(list(runs.values()))
-        runs = {run.name: run for run in same}
-        if mask is not None:
-            self._check_grid(same[0].grid)
-        table, _ = make_table(dataset, runs, labels, self.window_)
-        return WindowSet(table, runs, mask)
+    @property
+    def _how(self) -> dict[str, Any]:
+        return {"n_jobs": self.n_jobs, "progress": self.progress}
 
     def _store_folder(self) -> Path:
         if self.store is not None:
@@ -237,20 +226,18 @@ class Decoder(ClassifierMixin, BaseEstimator):
             self._temporary = tempfile.TemporaryDirectory(prefix="boldformer-")
         return Path(self._temporary.name)
 
-    def _remember_source(self, windows: WindowSet) -> None:
-        self.pipeline_ = Pipeline(tuple(windows.pipeline))
-        self.grid_, self.grid_mask_ = windows.grid, windows.grid_mask
-        self.t_r_ = windows.t_r
-        if not hasattr(self, "window_"):
-            length_s = windows.shape[1] * windows.t_r
+    def _remember_source(self, windows: WindowSet, used: WindowConfig | None) -> None:
+        if used is None:
             delay_s = (self.window or WindowConfig()).delay_s
-            self.window_ = WindowConfig(delay_s, length_s, step_s=windows.t_r)
+            length_s = windows.shape[1] * windows.t_r
+            used = WindowConfig(delay_s, length_s, step_s=windows.t_r)
+        self.preparation_, self.t_r_ = Preparation.of(windows, used), windows.t_r
 
     def _first_arrays(self, X: Any, y: Any) -> tuple[ArrayWindows, np.ndarray]:
         X, y = validate_data(self, X, y, allow_nd=True, dtype=np.float32)
         check_classification_targets(y)
         self.t_r_ = 1.0
-        return _array_windows(X), y
+        return ArrayWindows.of(X), y
 
     # --- predicting -----------------------------------------------------------
 
@@ -306,58 +293,28 @@ class Decoder(ClassifierMixin, BaseEstimator):
         dict of str to Nifti1Image
             In the grid of the recordings, for the labels that occur in `X`.
         """
-        check_is_fitted(self, "grid_")
+        check_is_fitted(self, "preparation_")
         windows = self._windows(X)
         if not isinstance(windows, WindowSet):
             raise InputError(
                 "an array has no place in the brain", fix="pass recordings"
             )
-        column = {label: i for i, label in enumerate(self.classes_.tolist())}
-        targets = np.array([column[label] for label in windows.labels])
-        times_s = np.arange(windows.shape[1]) * self.t_r_
-        sums, counts = class_maps(
-            self.model_, windows, targets, method, times_s=times_s
+        return label_images(
+            self.model_, windows, self.classes_.tolist(), method, self.t_r_
         )
-        return {
-            str(label): to_image(total / n, windows.grid, windows.box, windows.mask)
-            for label, total, n in zip(self.classes_, sums, counts, strict=True)
-            if n
-        }
 
     def _windows(self, X: Any) -> WindowSet | ArrayWindows:
         if isinstance(X, Recording):
             X = Dataset(X.name, X.bold.parent, (X,))
-        if isinstance(X, (Dataset, WindowSet)):
-            check_is_fitted(self, "grid_", msg="This %(name)s was fitted to arrays.")
-        if isinstance(X, Dataset):
-            classes = self.classes_.tolist()
-            if any(SEPARATOR in name for name in classes):
-                X = with_label_sets(X, classes)
-            return self._read(X, classes, self.grid_mask_)
+        if not isinstance(X, (Dataset, WindowSet)):
+            X = validate_data(self, X, reset=False, allow_nd=True, dtype=np.float32)
+            return ArrayWindows.of(X)
+        told = "This %(name)s was fitted to arrays."
+        check_is_fitted(self, "preparation_", msg=told)
         if isinstance(X, WindowSet):
-            self._check_prepared(X)
-            return WindowSet(X.table, X.runs, self.grid_mask_)
-        X = validate_data(self, X, reset=False, allow_nd=True, dtype=np.float32)
-        return _array_windows(X)
-
-    def _check_prepared(self, windows: WindowSet) -> None:
-        if windows.pipeline_hash != self.pipeline_.hash:
-            raise MismatchError(
-                "these windows were prepared otherwise than the decoder's",
-                wanted=f"pipeline {self.pipeline_.hash}",
-                received=f"pipeline {windows.pipeline_hash}",
-                fix="prepare them with the decoder's own settings",
-            )
-        self._check_grid(windows.grid)
-
-    def _check_grid(self, grid: Grid) -> None:
-        if not grid.agrees_with(self.grid_):
-            raise MismatchError(
-                "the recordings do not lie on the decoder's grid",
-                wanted=f"shape {self.grid_.shape} in {self.grid_.space or 'its space'}",
-                received=f"shape {grid.shape} in {grid.space or 'another space'}",
-                fix="resample them to it",
-            )
+            return self.preparation_.fitting(X)
+        classes = self.classes_.tolist()
+        return self.preparation_.read(X, classes, self._store_folder(), **self._how)
 
     # --- saving ---------------------------------------------------------------
 
@@ -377,27 +334,21 @@ class Decoder(ClassifierMixin, BaseEstimator):
             The folder.
         """
         check_is_fitted(self)
-        folder = Path(folder)
-        place = (self.grid_, self.grid_mask_) if hasattr(self, "grid_") else None
-        saved.write(folder, self.model_, self._record(), place, card)
-        return folder
-
-    def _record(self) -> dict[str, Any]:
         record: dict[str, Any] = {
             "classes": self.classes_.tolist(),
             "t_r": self.t_r_,
             "model": self.model,
             "model_parameters": dict(self.model_parameters or {}),
-            "training": settings.to_dict(self.training_),
+            "training": to_dict(self.training_),
         }
-        if not hasattr(self, "grid_"):
-            return record | {"n_features_in": int(self.n_features_in_)}
-        return record | {
-            "window": settings.to_dict(self.window_),
-            "pipeline": [dict(step) for step in self.pipeline_.steps],
-            "pipeline_hash": self.pipeline_.hash,
-            "space": self.grid_.space,
-        }
+        place = None
+        if hasattr(self, "preparation_"):
+            record |= self.preparation_.to_record()
+            place = self.preparation_.grid, self.preparation_.mask
+        else:
+            record["n_features_in"] = int(self.n_features_in_)
+        saved.write(Path(folder), self.model_, record, place, card)
+        return Path(folder)
 
     @classmethod
     def load(cls, folder: str | Path) -> Decoder:
@@ -409,38 +360,21 @@ class Decoder(ClassifierMixin, BaseEstimator):
             When the folder holds no decoder this version can read.
         """
         model, record, place = saved.read(Path(folder))
-        training = settings.from_dict(TrainingConfig, record["training"])
+        training = from_dict(TrainingConfig, record["training"])
         decoder = cls(
             record["model"],
             model_parameters=record["model_parameters"],
             training=training,
         )
-        decoder.classes_ = np.array(record["classes"])
-        decoder.t_r_ = record["t_r"]
+        decoder.classes_, decoder.t_r_ = np.array(record["classes"]), record["t_r"]
         decoder.model_, decoder.training_ = model, training
         if place is None:
             decoder.n_features_in_ = record["n_features_in"]
-            return decoder
-        decoder.pipeline_ = Pipeline(tuple(record["pipeline"]))
-        decoder.window_ = settings.from_dict(WindowConfig, record["window"])
-        decoder.grid_, decoder.grid_mask_ = place
+        else:
+            decoder.preparation_ = Preparation.from_record(record, *place)
         return decoder
 
     def methods(self) -> list[str]:
         """Names of the methods `explain` has for this model."""
         check_is_fitted(self)
         return methods_for(self.model_)
-
-
-def _array_windows(X: np.ndarray) -> ArrayWindows:
-    """View an array of windows, volumes or features as (n, n_times, x, y, z)."""
-    shapes = {2: (X.shape[0], 1, X.shape[-1], 1, 1), 4: (len(X), 1, *X.shape[1:])}
-    if X.ndim == 5:
-        return ArrayWindows(X)
-    if X.ndim not in shapes:
-        raise InputError(
-            "unusable array of windows",
-            wanted="(n, n_times, x, y, z), (n, x, y, z) or (n, n_features)",
-            received=f"{X.ndim} dimensions",
-        )
-    return ArrayWindows(X.reshape(shapes[X.ndim]))

@@ -13,14 +13,8 @@ import pytest
 
 from boldformer.cli import run_command
 from boldformer.data.atomic import atomic_path
-from boldformer.data.folders import (
-    LOCK,
-    MARKER,
-    OutputFolder,
-    check_place,
-    check_store,
-    differences,
-)
+from boldformer.data.folders import LOCK, MARKER, OutputFolder, differences
+from boldformer.data.places import check_place, check_store
 from boldformer.errors import InputError, OutputExistsError
 
 MakeBids = Callable[..., Path]

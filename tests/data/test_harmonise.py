@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from boldformer.config import WindowConfig
+from boldformer.data.event_windows import make_table
 from boldformer.data.harmonise import (
     check_spaces,
     combine,
@@ -23,8 +24,8 @@ from boldformer.data.harmonise import (
 )
 from boldformer.data.prepare import prepare
 from boldformer.data.recording import Dataset, Recording
-from boldformer.data.sources import open_dataset
-from boldformer.data.windows import WindowSet, make_table
+from boldformer.data.sources.layouts import open_dataset
+from boldformer.data.windows import WindowSet
 from boldformer.errors import InputError
 from boldformer.preprocessing.pipeline import Pipeline
 

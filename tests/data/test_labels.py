@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from boldformer import open_dataset
-from boldformer.data.hcp import BLOCKS
 from boldformer.data.labels import (
     _key,
     label_table_names,
@@ -19,6 +18,7 @@ from boldformer.data.labels import (
     relabel,
 )
 from boldformer.data.recording import Dataset, Recording
+from boldformer.data.sources.hcp import BLOCKS
 from boldformer.errors import InputError
 
 MakeBids = Callable[..., Path]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+import pandas as pd
 import pytest
 from nilearn.interfaces.fmriprep import load_confounds
 from nilearn.maskers import NiftiMasker
@@ -489,3 +490,30 @@ def test_a_tiny_file_that_declares_gigabytes_is_refused_unread(
     assert len(runs) == 1
     assert "10.2 GB" in reason
     assert "too few to hold them" in reason
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_confounds_are_those_of_the_volumes_that_are_left(
+    causal: bool, make_bids: MakeBids, tmp_path: Path
+) -> None:
+    """Dropping volumes must drop their rows of the table of confounds as well."""
+    root = make_bids(subjects=1, runs=1, preprocessed=True)
+    (bold,) = root.rglob("*preproc_bold.nii.gz")
+    (table,) = root.rglob("*timeseries.tsv")
+    image, confounds = nib.load(bold), pd.read_csv(table, sep="\t", na_values="n/a")
+    walk = np.random.default_rng(0).normal(size=len(confounds))
+    confounds["trans_x"] = walk
+    confounds.to_csv(table, sep="\t", index=False, na_rep="n/a")
+    data = np.asarray(image.dataobj) + 500 * walk
+    nib.save(nib.Nifti1Image(data.astype("f4"), image.affine, image.header), bold)
+    config = PreprocessingConfig(
+        dummy_scans=5, confounds=("motion",), normalise="none", causal=causal
+    )
+    pipeline = pipeline_from_config(config)
+    runs, _ = prepare(open_dataset(root), tmp_path / "s", pipeline, progress=False)
+    (run,) = runs.values()
+    assert run.n_times == len(walk) - 5
+    late = run.window(run.n_times - 30, 30)
+    # What moves all voxels by 500 is gone; the noise of each, 20, is left.
+    assert np.abs(np.corrcoef(late.mean(axis=1), walk[-30:])[0, 1]) < 0.5
+    assert late.std(axis=0).mean() < 150

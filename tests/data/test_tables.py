@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from boldformer import open_dataset
 from boldformer.cli import run_command
+from boldformer.data.audit.window_tables import read_windows
 from boldformer.data.labels import read_label_table
 from boldformer.data.split_tables import Splits
 from boldformer.data.tables import names, numbers, read_table
-from boldformer.data.window_tables import read_windows
 from boldformer.errors import BadRunError, InputError
 
 MakeBids = Callable[..., Path]

@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 
 from boldformer import open_dataset
 from boldformer.config import PreprocessingConfig, WindowConfig
+from boldformer.data.event_windows import make_table, used_window
 from boldformer.data.events import resolve_labels
 from boldformer.data.prepare import prepare
 from boldformer.data.recording import Dataset, Recording
-from boldformer.data.windows import WindowSet, make_table, used_window
+from boldformer.data.windows import WindowSet
 from boldformer.errors import InputError
 from boldformer.preprocessing.pipeline import pipeline_from_config
 

@@ -7,9 +7,10 @@ from sklearn.base import clone
 
 from boldformer.data.splits import Fold, Splits, make_folds
 from boldformer.errors import InputError
-from boldformer.evaluation.baselines import BASELINES, out_of_fold
+from boldformer.evaluation.baselines import BASELINES
 from boldformer.evaluation.calibration import temper
-from boldformer.training.linear import LinearDecoder
+from boldformer.evaluation.out_of_fold import out_of_fold
+from boldformer.training.linear_decoder import LinearDecoder
 
 MEANS = [name for name, baseline in BASELINES.items() if baseline.features == "means"]
 

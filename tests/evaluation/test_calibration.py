@@ -12,7 +12,7 @@ from boldformer.evaluation.calibration import (
     log_probabilities,
     temper,
 )
-from boldformer.training.linear import fit_temperature
+from boldformer.training.linear_decoder import fit_temperature
 
 
 def overconfident(n=400, factor=4.0, seed=0):

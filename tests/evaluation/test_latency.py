@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from boldformer.evaluation import latency
+from boldformer.evaluation.compute import compute_of
 from boldformer.evaluation.latency import Latency, measure_latency, median_time
-from boldformer.evaluation.ledger import compute_of
 from boldformer.models import DecoderModel, create
 
 CPU = torch.device("cpu")

@@ -13,7 +13,7 @@ from boldformer.evaluation.learning_curve import (
     linear_predict,
     smaller_fold,
 )
-from boldformer.training.linear import DEFAULT_C, LinearDecoder, gram_matrix
+from boldformer.training.linear_decoder import DEFAULT_C, LinearDecoder, gram_matrix
 
 
 def cohort(n_subjects=12, effect=0.5, seed=0, p=200):

@@ -9,10 +9,8 @@ from hypothesis import strategies as st
 from sklearn import metrics as reference
 
 from boldformer.errors import InputError
+from boldformer.evaluation.calibration import accuracy_coverage, calibration_scores
 from boldformer.evaluation.metrics import (
-    accuracy_coverage,
-    calibration_scores,
-    class_recall,
     classification_scores,
     weighted_recall,
     weighted_scores,
@@ -74,7 +72,7 @@ def test_scores_equal_scikit_learn(n, k, seed, ties):
         return
     assert classification_scores(y, p) == pytest.approx(expected(y, p))
     np.testing.assert_allclose(
-        class_recall(y, p.argmax(axis=1), k)[np.unique(y)],
+        weighted_recall(y, p.argmax(axis=1), k, np.ones((1, len(y))))[0, np.unique(y)],
         reference.recall_score(
             y, p.argmax(axis=1), average=None, labels=np.unique(y), zero_division=0
         ),

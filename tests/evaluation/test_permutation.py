@@ -10,7 +10,7 @@ from boldformer.data.groups import shuffle_within
 from boldformer.data.splits import Fold, Splits
 from boldformer.errors import InputError
 from boldformer.evaluation.permutation import permutation_test
-from boldformer.training.linear import LinearDecoder, gram_matrix
+from boldformer.training.linear_decoder import LinearDecoder, gram_matrix
 
 
 def runs_of(effect, seed=0, n_runs=4, p=120, k=3):

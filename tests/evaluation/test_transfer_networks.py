@@ -11,14 +11,15 @@ import pytest
 import torch
 
 from boldformer.config import WindowConfig
+from boldformer.data.event_windows import make_table
 from boldformer.data.prepare import prepare
-from boldformer.data.sources import open_dataset
-from boldformer.data.windows import WindowSet, make_table
+from boldformer.data.sources.layouts import open_dataset
+from boldformer.data.windows import WindowSet
 from boldformer.evaluation.transfer_networks import AlignedWindows, train_head_only
 from boldformer.models import list_models
 from boldformer.models.registry import create
 from boldformer.preprocessing.pipeline import Pipeline
-from boldformer.training.alignment import centre
+from boldformer.training.feature_alignment import centre
 
 
 @pytest.fixture

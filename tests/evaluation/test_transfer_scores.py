@@ -7,9 +7,10 @@ import pandas as pd
 import pytest
 from sklearn.metrics import balanced_accuracy_score
 
-from boldformer.evaluation.transfer import Episode, Shots
+from boldformer.config import EvaluationConfig
+from boldformer.evaluation.transfer_learners import Episode, Shots
 from boldformer.evaluation.transfer_scores import (
-    Judge,
+    SiteJudge,
     score_alone,
     score_transfer,
     score_within_site,
@@ -29,8 +30,9 @@ def table() -> pd.DataFrame:
 
 
 @pytest.fixture
-def judge(table: pd.DataFrame) -> Judge:
-    return Judge(table, table["label"].to_numpy(), 2, n_resamples=200)
+def judge(table: pd.DataFrame) -> SiteJudge:
+    evaluation = EvaluationConfig(n_resamples=200)
+    return SiteJudge(table, table["label"].to_numpy(), 2, evaluation)
 
 
 class Coin:
@@ -44,7 +46,7 @@ class Coin:
         return np.zeros(len(episode.test), dtype=int)
 
 
-def test_the_score_is_balanced_accuracy_with_an_interval(judge: Judge) -> None:
+def test_the_score_is_balanced_accuracy_with_an_interval(judge: SiteJudge) -> None:
     predicted = np.random.default_rng(1).integers(0, 2, len(judge.y))
     scored = judge.score(np.arange(len(judge.y)), predicted, "zero-shot")
     wanted = balanced_accuracy_score(judge.y, predicted)
@@ -54,14 +56,14 @@ def test_the_score_is_balanced_accuracy_with_an_interval(judge: Judge) -> None:
     assert judge.unit == "subject"
 
 
-def test_a_score_does_not_differ_from_itself(judge: Judge) -> None:
+def test_a_score_does_not_differ_from_itself(judge: SiteJudge) -> None:
     scored = judge.score(np.arange(len(judge.y)), judge.y, "zero-shot")
-    gap = judge.difference(scored, scored)
+    gap = scored.minus(scored)
     assert (gap.value, gap.low, gap.high) == (0, 0, 0)
 
 
 def test_transfer_gives_a_row_without_and_one_with_each_number_of_shots(
-    judge: Judge,
+    judge: SiteJudge,
 ) -> None:
     learner = Coin(len(judge.y))
     rows = list(score_transfer(judge, learner, [Shots(1), Shots(99)], "none", "coin"))
@@ -70,10 +72,10 @@ def test_transfer_gives_a_row_without_and_one_with_each_number_of_shots(
         ("few-shot", "1"),
     ]
     same = judge.same_rows(rows[0], rows[1])
-    np.testing.assert_array_equal(same.predicted, learner.guess[rows[1].rows])
+    np.testing.assert_array_equal(same.scored.predicted, learner.guess[rows[1].rows])
 
 
-def test_references_find_a_signal(judge: Judge) -> None:
+def test_references_find_a_signal(judge: SiteJudge) -> None:
     rng = np.random.default_rng(0)
     features = judge.y[:, None] * 2.0 + 0.3 * rng.standard_normal((len(judge.y), 20))
     (alone,) = score_alone(judge, features, [Shots(1)], "none")

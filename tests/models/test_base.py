@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from boldformer.errors import InputError
-from boldformer.models.base import frame_times, group_frames, masked_mean
+from boldformer.models.frames import frame_times, group_frames, masked_mean
 from boldformer.models.linear import Linear
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from boldformer.errors import InputError
 from boldformer.models import create, list_models
 from boldformer.models.encoding import TokenModel
-from boldformer.models.streaming import TokenStream, WindowStream
+from boldformer.models.streaming import TokenStream, WindowStream, open_stream
 
 SHAPE = (9, 10, 8)
 TOKEN_MODELS = ("cnn3d", "hybrid", "transformer")
@@ -61,7 +61,7 @@ def check_every_window(model, stream, volumes, times_s):
 @pytest.mark.parametrize("name", list_models())
 def test_every_window_has_the_logits_of_the_batch_form(name, n_times):
     model = build(name)
-    check_every_window(model, model.stream(n_times), *run_of(17))
+    check_every_window(model, open_stream(model, n_times), *run_of(17))
 
 
 @settings(
@@ -79,33 +79,33 @@ def test_any_window_and_any_lost_volumes(name, n_times, frames_per_token, lost):
     model = build(name, (5, 6, 4), frames_per_token=frames_per_token)
     volumes, times_s = run_of(20, (5, 6, 4))
     kept = [i for i in range(20) if i not in lost]
-    check_every_window(model, model.stream(n_times), volumes[kept], times_s[kept])
+    check_every_window(model, open_stream(model, n_times), volumes[kept], times_s[kept])
 
 
 def test_volumes_with_several_channels():
     model = build("hybrid", in_channels=2)
     volumes = np.random.default_rng(0).normal(size=(11, 2, *SHAPE)).astype(np.float32)
-    check_every_window(model, model.stream(), volumes, 2.0 * np.arange(11))
+    check_every_window(model, open_stream(model), volumes, 2.0 * np.arange(11))
     linear = build("linear", in_channels=2)
-    check_every_window(linear, linear.stream(), volumes, 2.0 * np.arange(11))
+    check_every_window(linear, open_stream(linear), volumes, 2.0 * np.arange(11))
 
 
 def test_without_the_linear_path():
     model = build("hybrid", linear_skip=False)
-    check_every_window(model, model.stream(), *run_of(12))
+    check_every_window(model, open_stream(model), *run_of(12))
 
 
 @pytest.mark.parametrize("name", list_models())
 def test_the_form_follows_the_model(name):
     model = build(name)
     wanted = TokenStream if isinstance(model, TokenModel) else WindowStream
-    assert type(model.stream()) is wanted
+    assert type(open_stream(model)) is wanted
 
 
 @pytest.mark.parametrize(("n_times", "most"), [(8, 1), (32, 1), (10, 2), (3, 1)])
 def test_a_volume_is_encoded_once_however_long_the_window(n_times, most, monkeypatch):
     model = build("hybrid")
-    stream, encode, calls = model.stream(n_times), model.encode, []
+    stream, encode, calls = open_stream(model, n_times), model.encode, []
     monkeypatch.setattr(
         model, "encode", lambda x: calls.append(len(x)) or encode(x), raising=True
     )
@@ -118,7 +118,7 @@ def test_a_volume_is_encoded_once_however_long_the_window(n_times, most, monkeyp
 
 @pytest.mark.parametrize("name", ["hybrid", "linear"])
 def test_what_is_kept_does_not_grow(name):
-    stream = build(name).stream(6)
+    stream = open_stream(build(name), 6)
     sizes = []
     for volume, time_s in zip(*run_of(60), strict=True):
         stream.push(volume, time_s)
@@ -129,7 +129,7 @@ def test_what_is_kept_does_not_grow(name):
 
 
 def test_tokens_can_be_counted():
-    stream = build("hybrid").stream(10)
+    stream = open_stream(build("hybrid"), 10)
     counts = []
     for volume, time_s in zip(*run_of(14), strict=True):
         stream.push(volume, time_s)
@@ -140,7 +140,7 @@ def test_tokens_can_be_counted():
 @pytest.mark.parametrize("name", ["hybrid", "linear"])
 def test_reset_begins_anew(name):
     model = build(name)
-    stream = model.stream(5)
+    stream = open_stream(model, 5)
     for volume, time_s in zip(*run_of(9, seed=1), strict=True):
         stream.push(volume, time_s)
     stream.reset()
@@ -151,7 +151,7 @@ def test_reset_begins_anew(name):
 def test_the_callers_memory_may_be_written_again():
     model = build("hybrid")
     volumes, times_s = run_of(8)
-    stream, buffer = model.stream(), np.empty(SHAPE, np.float32)
+    stream, buffer = open_stream(model), np.empty(SHAPE, np.float32)
     for volume, time_s in zip(volumes, times_s, strict=True):
         buffer[...] = volume
         logits = stream.push(buffer, time_s)
@@ -162,7 +162,7 @@ def test_the_callers_memory_may_be_written_again():
 
 def test_a_training_model_is_put_into_evaluation():
     model = build("hybrid").train()
-    stream = model.stream(2)
+    stream = open_stream(model, 2)
     assert not model.training
     (first, second), _ = run_of(2)
     stream.push(first, 0.0)
@@ -189,7 +189,7 @@ BAD[0, 0, 0] = np.nan
 def test_a_refused_volume_leaves_no_trace(name, volume, time_s, message):
     model = build(name)
     volumes, times_s = run_of(12)
-    stream = model.stream(5)
+    stream = open_stream(model, 5)
     for i in range(6):
         stream.push(volumes[i], times_s[i])
     with pytest.raises(InputError, match=message):
@@ -202,4 +202,4 @@ def test_a_refused_volume_leaves_no_trace(name, volume, time_s, message):
 
 def test_an_impossible_window_is_refused():
     with pytest.raises(InputError, match="at least 1"):
-        build().stream(0)
+        open_stream(build(), 0)

@@ -14,20 +14,16 @@ import pytest
 from scipy import ndimage, stats
 from sklearn.metrics import balanced_accuracy_score
 
-from boldformer.config import (
-    DataConfig,
-    ModelConfig,
-    RunConfig,
-    TrainingConfig,
-    WindowConfig,
-)
-from boldformer.data.audit import Audit, audit
-from boldformer.data.fingerprints import find_copies
-from boldformer.data.sources import open_source
+from boldformer.config import DataConfig, ModelConfig, RunConfig, WindowConfig
+from boldformer.data.audit.fingerprints import find_copies
+from boldformer.data.audit.split_audit import Audit, audit
+from boldformer.data.cohort import Cohort, read_cohort
+from boldformer.data.sources.layouts import open_source
 from boldformer.data.splits import Fold, Splits, make_folds, split_groups
-from boldformer.evaluation.baselines import BASELINES, out_of_fold
-from boldformer.evaluation.cross_validation import Plan, cross_validate
-from boldformer.workflow.cohort import Cohort, read_cohort
+from boldformer.evaluation.baselines import BASELINES
+from boldformer.evaluation.cross_validation import cross_validate
+from boldformer.evaluation.experiment import Experiment
+from boldformer.evaluation.out_of_fold import out_of_fold
 
 SHAPE = (10, 10, 10)
 VOXEL_MM = 3.0
@@ -178,10 +174,11 @@ class Judged:
         cohort, splits = self.cohort, splits or self.splits
         windows = cohort.windows
         if name not in BASELINES:
-            plan = Plan(windows, cohort.targets, 2, ModelConfig(name), TrainingConfig())
+            run = RunConfig(model=ModelConfig(name))
+            experiment = Experiment.of(cohort, run)
             found = np.full((len(windows), 2), np.nan)
             place = self.folder / splits.scheme
-            for outcome in cross_validate(plan, splits, place, progress=False):
+            for outcome in cross_validate(experiment, splits, place, progress=False):
                 found[outcome.fold.test] = outcome.probabilities
             return found
         nuisance = BASELINES[name].features == "nuisance"

@@ -7,7 +7,8 @@ from sklearn.metrics import balanced_accuracy_score, log_loss
 
 from boldformer import Decoder
 from boldformer.data.splits import make_folds
-from boldformer.evaluation.baselines import BASELINES, out_of_fold
+from boldformer.evaluation.baselines import BASELINES
+from boldformer.evaluation.out_of_fold import out_of_fold
 
 # Twenty of them train every fold: the fewest with which training stops early.
 SUBJECTS, WINDOWS = 25, 4

@@ -15,12 +15,12 @@ from scipy.signal import detrend
 from scipy.stats import zscore as scipy_zscore
 
 from boldformer.errors import InputError
-from boldformer.preprocessing.confounds import regress_out
 from boldformer.preprocessing.normalisation import (
     centre,
     percent_signal_change,
     zscore,
 )
+from boldformer.preprocessing.regression import regress_out
 from boldformer.preprocessing.temporal import (
     cosine_drifts,
     count_non_steady,

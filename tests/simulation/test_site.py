@@ -8,7 +8,7 @@ import pytest
 from boldformer.simulation import CohortSpec
 from boldformer.simulation.anatomy import MEAN_INTENSITY
 from boldformer.simulation.noise import draw_noise
-from boldformer.simulation.recording import draw_person, draw_run
+from boldformer.simulation.simulated_recording import draw_person, draw_run
 from boldformer.simulation.site import draw_site
 
 SPEC = CohortSpec(n_volumes=120, voxel_size_mm=8.0, conditions=("left_leg", "hand"))

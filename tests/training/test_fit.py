@@ -12,7 +12,7 @@ from boldformer.errors import BoldFormerError, InputError, MismatchError
 from boldformer.models import create
 from boldformer.training import ArrayWindows, fit_model, local_seed, predict_proba
 from boldformer.training.fit import HISTORY_COLUMNS
-from boldformer.training.linear import LinearDecoder
+from boldformer.training.linear_decoder import LinearDecoder
 
 SHAPE = (10, 9, 8)
 CONFIG = TrainingConfig(
@@ -301,3 +301,19 @@ def test_a_network_beside_its_linear_path_is_trained_by_itself():
 def test_an_unknown_linear_path_is_refused():
     with pytest.raises(InputError, match="unknown linear_path"):
         fit(build(), planted(), replace(CONFIG, linear_path="maybe"))
+
+
+def test_held_out_windows_have_no_part_in_the_weights(monkeypatch):
+    """Neither by their data nor by how often their classes occur."""
+    windows, labels, groups = planted()
+    held = groups == "sub-5"
+    monkeypatch.setattr("boldformer.training.fit.held_out_groups", lambda *a, **k: held)
+    once = replace(CONFIG, max_epochs=1, linear_path="off")
+    first, second = build(), build()
+    result = fit(first, (windows, labels, groups), once)
+    np.testing.assert_array_equal(result.held_out, np.flatnonzero(held))
+    turned = windows.windows.copy()
+    turned[held] = 100.0
+    other = np.where(held, 0, labels)
+    fit(second, (ArrayWindows(turned), other, groups), once)
+    assert_same_weights(first, second)

@@ -17,7 +17,7 @@ def test_a_model_comes_back_as_it_was(name: str, tmp_path: Path) -> None:
     model = create(name, n_outputs=3, n_times=4, volume_shape=(9, 8, 7)).eval()
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter)
-    save_model(model, name, tmp_path)
+    save_model(model, tmp_path)
     assert {p.name for p in tmp_path.iterdir()} == {"model.json", "model.safetensors"}
     x = torch.randn(2, 4, 9, 8, 7)
     with torch.no_grad():
@@ -26,7 +26,7 @@ def test_a_model_comes_back_as_it_was(name: str, tmp_path: Path) -> None:
 
 def test_a_pickle_in_the_place_of_weights_is_refused(tmp_path: Path) -> None:
     model = create("linear", n_outputs=2, n_times=1, volume_shape=(4, 4, 4))
-    save_model(model, "linear", tmp_path)
+    save_model(model, tmp_path)
     torch.save(model.state_dict(), tmp_path / "model.safetensors")
     with pytest.raises(InputError, match="no model that can be read"):
         load_model(tmp_path)
@@ -35,7 +35,7 @@ def test_a_pickle_in_the_place_of_weights_is_refused(tmp_path: Path) -> None:
 def test_weights_of_another_shape_are_refused(tmp_path: Path) -> None:
     for shape in ((5, 4, 4), (4, 4, 4)):
         model = create("linear", n_outputs=2, n_times=1, volume_shape=shape)
-        save_model(model, "linear", tmp_path / str(shape[0]))
+        save_model(model, tmp_path / str(shape[0]))
     (tmp_path / "5" / "model.safetensors").replace(tmp_path / "4" / "model.safetensors")
     with pytest.raises(InputError, match="no model that can be read"):
         load_model(tmp_path / "4")

@@ -6,7 +6,7 @@ import pytest
 
 from boldformer.errors import InputError
 from boldformer.visualization import brain
-from boldformer.visualization.results import load_results
+from boldformer.visualization.finished_run import load_results
 
 
 @pytest.mark.parametrize(

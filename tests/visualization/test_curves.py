@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from boldformer.visualization import curves
-from boldformer.visualization.results import load_results
+from boldformer.visualization.finished_run import load_results
 
 
 @pytest.mark.parametrize(

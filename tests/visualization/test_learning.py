@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from boldformer.visualization import learning
-from boldformer.visualization.results import load_results
+from boldformer.visualization.finished_run import load_results
 
 
 def _named(drawing):

@@ -15,8 +15,8 @@ from PIL import Image
 
 from boldformer.errors import InputError
 from boldformer.visualization import build_report
+from boldformer.visualization.finished_run import load_results
 from boldformer.visualization.report import render
-from boldformer.visualization.results import load_results
 
 HOSTILE = ("<script>alert(1)</script>", '"a" & <b>b</b>', "$x$ {{ 7 * 7 }}", "a" * 70)
 VOID = {"meta", "link", "img", "input", "br", "hr"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,23 +13,19 @@ import typer
 from boldformer import __version__, config
 from boldformer.cli.logging_setup import set_up_logging
 from boldformer.cli.options import (
-    DATA,
-    PARALLEL,
-    PREPROCESSING,
+    ConfigFile,
     DataDir,
+    Given,
     Jobs,
     OutDir,
     Overwrite,
     Quiet,
-    VolumeShape,
-    data_options,
+    Scheduler,
+    Size,
+    configured,
     n_jobs_of,
     option,
-    over,
-    preprocessing_config,
-    shared_options,
 )
-from boldformer.cli.run_options import EVALUATION, run_config
 from boldformer.errors import BoldFormerError, InputError
 
 app = typer.Typer(
@@ -98,9 +95,21 @@ def _os_error_line(error: OSError) -> str:
     return f"{error.strerror or error}{where}"
 
 
+_UNIT_OF_LEVEL = {"participant": "run", "group": "subject"}
+# What is taken away, and put out of reach of scaling, to show what it is worth.
+_UNCENTRED: dict[str, Any] = {
+    "centre": False,
+    "normalise": "none",
+    "detrend_order": -1,
+    "high_pass_hz": 0.0,
+    "confounds": (),
+}
+
+
 @app.command()
-@shared_options(EVALUATION, DATA, PREPROCESSING, PARALLEL)
+@configured("data", "preprocessing", "window", "model", "training", "evaluation")
 def run(
+    given: Given,
     data_dir: Annotated[
         Path | None, typer.Argument(metavar="[DATA]", help="Dataset.")
     ] = None,
@@ -114,110 +123,91 @@ def run(
             help="Decode within each subject, or across subjects. [across, if several]",
         ),
     ] = None,
-    labels: Annotated[
-        list[str] | None, option("--labels", help="Labels to decode. [all]")
-    ] = None,
     no_centre: Annotated[
         bool,
         option("--no-centre", help="Keep run means (shows what centring is worth)."),
     ] = False,
-    delay: Annotated[
-        float | None, option("--delay", help="Haemodynamic delay in seconds. [5]")
-    ] = None,
-    length: Annotated[
-        float | None,
-        option("--length", help="Window in seconds. [median event duration]"),
-    ] = None,
-    stride: Annotated[
-        float | None,
-        option("--stride", help="Seconds between windows of an event. [one window]"),
-    ] = None,
-    step: Annotated[
-        float | None,
-        option("--step", help="Seconds between frames of a window. [longest TR]"),
-    ] = None,
-    model: Annotated[
-        str | None, option("--model", help="Model to decode with. [hybrid]")
-    ] = None,
-    model_parameter: Annotated[
-        list[str] | None,
-        option("--model-parameter", help="KEY=VALUE of the model; repeat."),
-    ] = None,
-    epochs: Annotated[
-        int | None, option("--epochs", help="Epochs at the most.")
-    ] = None,
-    batch_size: Annotated[
-        int | None, option("--batch-size", help="Windows in a step.")
-    ] = None,
-    learning_rate: Annotated[
-        float | None, option("--learning-rate", help="Peak learning rate.")
-    ] = None,
-    device: Annotated[
-        str | None, option("--device", help="auto, cpu or cuda. [auto]")
-    ] = None,
-    seed: Annotated[
-        int | None, option("--seed", help="Of folds, weights, order. [0]")
-    ] = None,
-    config_file: Annotated[
-        Path | None,
-        option("--config", help="run.toml of another run; options override it."),
-    ] = None,
+    config_file: ConfigFile = None,
+    scheduler: Scheduler = None,
     n_jobs: Jobs = 0,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
-    **shared: Any,
 ) -> None:
     """Decode a dataset: prepare, cross-validate, explain, report.
 
     An interrupted run goes on where it stopped when the command is given again.
     """
-    options = locals() | shared
-    if config_file is not None and out is None:
+    base = config.RunConfig()
+    if config_file is not None:
+        base = config.load(config_file)
         # The file names the dataset, so the one path given is where to write.
-        options["data_dir"], out = None, data_dir
-    settings = run_config(options)
+        data_dir, out = (None, data_dir) if out is None else (data_dir, out)
+    settings = given.over(base, data_dir)
+    if no_centre:
+        uncentred = replace(settings.preprocessing, **_UNCENTRED)
+        settings = replace(settings, preprocessing=uncentred)
+    settings = _at_level(settings, level, given)
     if not settings.data.path or out is None:
         raise InputError(
             "DATA and OUT are needed",
             fix="boldformer run DATA OUT, or boldformer run OUT --config FILE",
         )
-    from boldformer.workflow import run_decoding
+    from boldformer.studies import run_decoding
 
     set_up_logging(quiet)
     report = run_decoding(
         settings,
         out,
         n_jobs=n_jobs_of(n_jobs),
-        scheduler=shared["scheduler"] or "",
+        scheduler=scheduler or "",
         overwrite=overwrite,
         progress=not quiet,
     )
     typer.echo(str(report))
 
 
+def _at_level(
+    settings: config.RunConfig, level: str | None, given: Given
+) -> config.RunConfig:
+    """Split as the level of a BIDS-App says."""
+    if level is None:
+        return settings
+    if level not in _UNIT_OF_LEVEL:
+        raise InputError("unknown level", wanted="participant or group", received=level)
+    unit, asked = _UNIT_OF_LEVEL[level], settings.evaluation.unit
+    if given.has("evaluation", "unit") and asked != unit:
+        raise InputError(
+            f"the level {level} keeps {unit}s apart",
+            received=f"--split-unit {asked}",
+            fix="give one of the two",
+        )
+    return replace(settings, evaluation=replace(settings.evaluation, unit=unit))
+
+
 @app.command()
-@shared_options(DATA, PREPROCESSING, PARALLEL)
+@configured("data", "preprocessing", without=("data.labels",))
 def prepare(
+    given: Given,
     data_dir: DataDir,
     store: Annotated[Path, typer.Argument(metavar="STORE", help="Store folder.")],
+    scheduler: Scheduler = None,
     n_jobs: Jobs = 0,
     quiet: Quiet = False,
-    **shared: Any,
 ) -> int:
     """Clean recordings and store them masked and compressed, for fast windows.
 
     Exit code 1 says that some runs were set aside; STORE/set_aside.tsv lists them.
     """
-    from boldformer.workflow import prepare_dataset
+    from boldformer.studies import prepare_dataset
 
     set_up_logging(quiet)
-    base = config.RunConfig()
+    settings = given.over(config.RunConfig(), data_dir)
     summary, set_aside = prepare_dataset(
-        over(base.data, data_options(shared | {"data_dir": data_dir})),
-        preprocessing_config(base.preprocessing, shared),
+        settings.data,
+        settings.preprocessing,
         store,
         n_jobs=n_jobs_of(n_jobs),
-        scheduler=shared["scheduler"] or "",
+        scheduler=scheduler or "",
         progress=not quiet,
     )
     typer.echo(summary)
@@ -234,7 +224,9 @@ def simulate(
     volumes: Annotated[int, typer.Option(help="Volumes a run.")] = 232,
     t_r: Annotated[float, typer.Option("--tr", help="Repetition time, s.")] = 2.0,
     voxel_size: Annotated[float, typer.Option(help="Voxel edge, mm.")] = 4.0,
-    volume_shape: VolumeShape = None,
+    volume_shape: Annotated[
+        Size | None, option("--volume-shape", help="Crop or zero-pad volumes to X Y Z.")
+    ] = None,
     effect_size: Annotated[
         float, typer.Option(help="Times the calibrated response; 0 plants nothing.")
     ] = 1.0,
@@ -286,7 +278,7 @@ def demo(
     quiet: Quiet = False,
 ) -> None:
     """Simulate a small cohort, decode it and write its report: minutes on two cores."""
-    from boldformer.workflow import run_demo
+    from boldformer.studies import run_demo
 
     set_up_logging(quiet)
     report = run_demo(
@@ -308,7 +300,7 @@ def report(
 @app.command()
 def info() -> None:
     """Print versions, devices and what is installed, for bug reports."""
-    from boldformer.workflow import describe_system
+    from boldformer.studies import describe_system
 
     typer.echo(describe_system())
 

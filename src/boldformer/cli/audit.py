@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -12,23 +11,20 @@ from boldformer import config
 from boldformer.cli.app import app
 from boldformer.cli.logging_setup import set_up_logging
 from boldformer.cli.options import (
-    DATA,
-    PREPROCESSING,
+    Given,
     Jobs,
     Quiet,
-    data_options,
+    configured,
     n_jobs_of,
     option,
-    over,
-    preprocessing_config,
-    shared_options,
 )
 from boldformer.errors import InputError, LeakageError
 
 
 @app.command()
-@shared_options(DATA, PREPROCESSING)
+@configured("data", "preprocessing")
 def audit(
+    given: Given,
     data_dir: Annotated[
         Path | None,
         typer.Argument(metavar="[DATA]", help="Dataset, or a TSV table of windows."),
@@ -39,9 +35,6 @@ def audit(
             "--split",
             help="TSV: fold, set, and window, recording or subject. [default split]",
         ),
-    ] = None,
-    labels: Annotated[
-        list[str] | None, option("--labels", help="Labels to decode. [all]")
     ] = None,
     config_file: Annotated[
         Path | None,
@@ -55,14 +48,13 @@ def audit(
     ] = None,
     n_jobs: Jobs = 0,
     quiet: Quiet = False,
-    **shared: Any,
 ) -> int:
     """Look for leaks in a split: what training and test windows must not share.
 
     Exit code 0: no leak (there may be warnings); 2: unusable input; 3: a leak.
     """
     from boldformer.data.atomic import write_json
-    from boldformer.workflow.audit import (
+    from boldformer.studies.dataset_audit import (
         AUDIT_FILE,
         audit_dataset,
         audit_table,
@@ -76,12 +68,7 @@ def audit(
             check_out(out)
         report = audit_table(data_dir, split=split, evaluation=base.evaluation)
     else:
-        given = data_options(shared | {"data_dir": data_dir, "labels": labels})
-        settings = replace(
-            base,
-            data=over(base.data, given),
-            preprocessing=preprocessing_config(base.preprocessing, shared),
-        )
+        settings = given.over(base, data_dir)
         if not settings.data.path:
             raise InputError(
                 "DATA is needed",

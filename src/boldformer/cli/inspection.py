@@ -47,7 +47,7 @@ def inspect(
     Temporal SNR, framewise displacement, DVARS, mean response per condition and a
     carpet plot, as a figure, NIfTI maps and tables.
     """
-    from boldformer.workflow.inspection import inspect_run
+    from boldformer.studies.dataset_inspection import inspect_run
 
     set_up_logging(quiet)
     figure = inspect_run(

@@ -47,7 +47,7 @@ def ledger(
 
     Numbers are per volume, window, run and second of scan, all by one counter.
     """
-    from boldformer.workflow.ledger import compute_ledger, ledger_text
+    from boldformer.studies.compute_ledger import compute_ledger, ledger_text
 
     set_up_logging(quiet)
     entries = compute_ledger(
@@ -57,7 +57,7 @@ def ledger(
         n_outputs=n_outputs,
         window_frames=window_frames,
         t_r=t_r,
-        parameters=key_values(param) or {},
+        parameters=key_values(param),
         batch_size=batch,
         latency=not no_latency,
         device=device,

@@ -1,18 +1,21 @@
-"""Options that commands share, and the configuration they add up to."""
+"""Options that commands share: those of the configuration's fields, and a few more."""
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import inspect
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+import typing
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from boldformer import config
+from boldformer.config import Flag, RunConfig
 from boldformer.errors import InputError
 
 DataDir = Annotated[
@@ -28,6 +31,7 @@ Overwrite = Annotated[
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress.")]
 Size = tuple[int, int, int]
+LEAVE_ONE_OUT = -1
 
 
 def option(*names: str, help: str, **more: Any) -> Any:
@@ -35,134 +39,100 @@ def option(*names: str, help: str, **more: Any) -> Any:
     return typer.Option(*names, help=help, show_default=False, **more)
 
 
-VolumeShape = Annotated[
-    Size | None, option("--volume-shape", help="Crop or zero-pad volumes to X Y Z.")
+Scheduler = Annotated[
+    str | None,
+    option("--scheduler", help="Prepare runs on the Dask cluster at tcp://…"),
 ]
-
-DATA: dict[str, Any] = {
-    "participant_label": Annotated[
-        list[str] | None,
-        option(
-            "--participant-label", help="Subjects, without sub-; repeat or use commas."
-        ),
-    ],
-    "task": Annotated[list[str] | None, option("--task", help="Tasks, without task-.")],
-    "session_label": Annotated[
-        list[str] | None, option("--session-label", help="Sessions.")
-    ],
-    "space": Annotated[
-        str | None,
-        option("--space", help="Space, with its cohort as X:cohort-1."),
-    ],
-    "resolution": Annotated[
-        str | None, option("--resolution", help="res- entity of the recordings.")
-    ],
-    "acquisition": Annotated[str | None, option("--acquisition", help="acq- entity.")],
-    "filter": Annotated[
-        list[str] | None,
-        option(
-            "--filter",
-            help="ENTITY=LABEL of any BIDS entity, such as rec=a; repeatable.",
-        ),
-    ],
-    "bids_filter_file": Annotated[
-        Path | None,
-        option("--bids-filter-file", help="The same as fMRIPrep's JSON; bold is read."),
-    ],
-    "derivatives": Annotated[
-        Path | None,
-        option("--derivatives", help="Preprocessed recordings lying elsewhere."),
-    ],
-    "raw": Annotated[bool | None, option("--raw", help="Ignore derivatives.")],
-    "source": Annotated[
-        str | None,
-        option(
-            "--source",
-            help="Layout: bids, hcp, class-folders or maps. [recognised]",
-        ),
-    ],
-    "t_r": Annotated[
-        float | None,
-        option("--tr", help="Repetition time in seconds, where no sidecar says it."),
-    ],
-    "label_table": Annotated[
-        str | None,
-        option(
-            "--label-table",
-            help="TSV that chooses, merges and renames event types, or the name of a "
-            "built-in one.",
-        ),
-    ],
-}
-
-PREPROCESSING: dict[str, Any] = {
-    "voxel_size": Annotated[
-        float | None, option("--voxel-size", help="Resample to voxels of so many mm.")
-    ],
-    "grid_like": Annotated[
-        Path | None, option("--grid-like", help="Resample to the grid of this image.")
-    ],
-    "volume_shape": VolumeShape,
-    "smooth": Annotated[
-        float | None, option("--smooth", help="FWHM in space, mm. [0]")
-    ],
-    "dummy_scans": Annotated[
-        int | None,
-        option("--dummy-scans", help="Volumes dropped at the start. [detected]"),
-    ],
-    "despike": Annotated[bool | None, option("--despike", help="Squash spikes.")],
-    "scrub_fd": Annotated[
-        float | None,
-        option("--scrub-fd", help="Replace volumes that moved more than so many mm."),
-    ],
-    "detrend_order": Annotated[
-        int | None,
-        option("--detrend-order", help="Polynomial removed; -1 for none. [1]"),
-    ],
-    "high_pass": Annotated[
-        float | None, option("--high-pass", help="Cut-off in Hz; 0 for none. [1/128]")
-    ],
-    "low_pass": Annotated[
-        float | None, option("--low-pass", help="Cut-off in Hz; 0 for none. [0]")
-    ],
-    "smooth_time": Annotated[
-        float | None, option("--smooth-time", help="FWHM along time, s. [0]")
-    ],
-    "confounds": Annotated[
-        str | None,
-        option("--confounds", help="fMRIPrep groups, or none. [motion,wm_csf]"),
-    ],
-    "normalise": Annotated[
-        str | None,
-        option("--normalise", help="zscore, percent_signal_change or none. [zscore]"),
-    ],
-    "causal": Annotated[
-        bool | None,
-        option("--causal", help="Let every step see past volumes only."),
-    ],
-    "pipeline": Annotated[
-        Path | None,
-        option("--pipeline", help="TOML file with settings or steps."),
-    ],
-}
-
-PARALLEL: dict[str, Any] = {
-    "scheduler": Annotated[
-        str | None,
-        option("--scheduler", help="Prepare runs on the Dask cluster at tcp://…"),
-    ],
+ConfigFile = Annotated[
+    Path | None,
+    option("--config", help="run.toml of another run; options override it."),
+]
+_PIPELINE = Annotated[
+    Path | None, option("--pipeline", help="TOML file with settings or steps.")
+]
+_FILTER_FILE = Annotated[
+    Path | None,
+    option("--bids-filter-file", help="The same as fMRIPrep's JSON; bold is read."),
+]
+# Text fields that hold the full path of a file or folder.
+_PATHS = ("derivatives", "grid_like", "split")
+# Options that stand for something else than one field, beside the fields of a section.
+_BESIDE = {
+    "data": {"bids_filter_file": _FILTER_FILE},
+    "preprocessing": {"pipeline": _PIPELINE},
 }
 
 
-def shared_options(*groups: Mapping[str, Any]) -> Callable[[Callable], Callable]:
-    """Give a command the options of some groups; it receives them as ``**options``.
+# --- from fields to options -------------------------------------------------------
 
-    Every option is None unless it was given.
+
+@dataclass(frozen=True)
+class Given:
+    """What was given of a command's options that stand for fields.
+
+    Parameters
+    ----------
+    fields : dict of (str, str) to value
+        By section and field of `RunConfig`.
+    beside : dict of str to value
+        Options that stand for something else.
     """
-    declared = {name: kind for group in groups for name, kind in group.items()}
+
+    fields: dict[tuple[str, str], Any]
+    beside: dict[str, Any]
+
+    def over(self, base: RunConfig, data_dir: Path | None = None) -> RunConfig:
+        """Lay what was given over a configuration."""
+        if self.beside.get("pipeline") is not None:
+            file = self.beside["pipeline"]
+            steps = config.load(file, config.PreprocessingConfig)
+            base = replace(base, preprocessing=steps)
+        sections: dict[str, dict[str, Any]] = {}
+        for (section, name), value in self.fields.items():
+            sections.setdefault(section, {})[name] = _read(section, name, value)
+        if self.beside.get("bids_filter_file") is not None:
+            from boldformer.data.sources.bids_filters import read_filter_file
+
+            data = sections.setdefault("data", {})
+            found = read_filter_file(self.beside["bids_filter_file"])
+            data["filters"] = found | data.get("filters", {})
+        if data_dir is not None:
+            sections.setdefault("data", {})["path"] = _full_path(data_dir)
+        if "seed" in sections.get("evaluation", {}):
+            seed = sections["evaluation"]["seed"]
+            sections.setdefault("training", {})["seed"] = seed
+        changed = {
+            name: replace(getattr(base, name), **values)
+            for name, values in sections.items()
+        }
+        return replace(base, **changed)
+
+    def has(self, section: str, name: str) -> bool:
+        """Whether a field was given."""
+        return (section, name) in self.fields
+
+
+def configured(
+    *asked: str, without: tuple[str, ...] = (), base: RunConfig | None = None
+) -> Callable:
+    """Give a command options for fields of the configuration.
+
+    Parameters
+    ----------
+    *asked : str
+        Sections of `RunConfig`, such as ``"data"``, or fields, such as
+        ``"training.device"``. Their options are those that the fields name.
+    without : tuple of str
+        Fields of these sections to leave out.
+    base : RunConfig, optional
+        What the command lays them over, where that is not the default.
+
+    The command receives them as its first parameter, a `Given`.
+    """
+    declared = _declared(asked, without, base or RunConfig())
 
     def decorate(command: Callable) -> Callable:
-        own = list(inspect.signature(command, eval_str=True).parameters.values())[:-1]
+        _, *own = inspect.signature(command, eval_str=True).parameters.values()
         more = [
             inspect.Parameter(
                 name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind
@@ -173,115 +143,138 @@ def shared_options(*groups: Mapping[str, Any]) -> Callable[[Callable], Callable]
 
         @functools.wraps(command)
         def wrapper(**values: Any) -> Any:
-            return command(**values)
+            named = {name: values.pop(name) for name in declared}
+            stated = {k: v for k, v in named.items() if v is not None and v != []}
+            fields = {_place(k): v for k, v in stated.items() if "__" in k}
+            beside = {k: v for k, v in stated.items() if "__" not in k}
+            return command(Given(fields, beside), **values)
 
-        wrapper.__signature__ = inspect.Signature([*own, *more])  # type: ignore[attr-defined]
+        signature = inspect.Signature([*own, *more])
+        wrapper.__signature__ = signature  # type: ignore[attr-defined]
         wrapper.__annotations__ = {p.name: p.annotation for p in [*own, *more]}
         return wrapper
 
     return decorate
 
 
-def n_jobs_of(asked: int) -> int:
-    """Return the number of jobs asked for; every core for 0."""
-    return asked if asked > 0 else (os.cpu_count() or 1)
+def _place(parameter: str) -> tuple[str, str]:
+    section, _, field = parameter.partition("__")
+    return section, field
 
 
-def data_options(options: dict[str, Any]) -> dict[str, Any]:
-    """Pick fields of `DataConfig` out of a command's options."""
-    path = options["data_dir"]
-    # A folder is remembered by its full path; a name such as ds004044 as it is.
-    located = str(path.resolve()) if path and path.exists() else path and str(path)
-    return {
-        "path": located,
-        "derivatives": _full_path(options["derivatives"]),
-        "participants": _listed(options["participant_label"]),
-        "tasks": _listed(options["task"]),
-        "sessions": _listed(options["session_label"]),
-        "space": options["space"],
-        "resolution": options["resolution"],
-        "acquisition": options["acquisition"],
-        "raw": options["raw"],
-        "source": options["source"],
-        "t_r": options["t_r"],
-        "label_table": _table(options["label_table"]),
-        "labels": _listed(options.get("labels")),
-        "filters": _filters(options["bids_filter_file"], options["filter"]),
-    }
+def _declared(
+    asked: tuple[str, ...], without: tuple[str, ...], base: RunConfig
+) -> dict[str, Any]:
+    """Options by the name of their parameter: ``section__field``, or of their own."""
+    found: dict[str, Any] = {}
+    for text in asked:
+        section, _, only = text.partition(".")
+        for name, kind, flag, default in _flags(section, base):
+            if only in ("", name) and f"{section}.{name}" not in without:
+                found[f"{section}__{name}"] = _option(name, kind, flag, default)
+        if not only:
+            found |= _BESIDE.get(section, {})
+    return found
 
 
-def _filters(file: Path | None, pairs: list[str] | None) -> dict[str, list[str]] | None:
-    """Lay filters given one by one over those of a file."""
-    if file is None and not pairs:
-        return None
+def _flags(section: str, base: RunConfig) -> list[tuple[str, Any, Flag, Any]]:
+    """Name, type, flag and default of the fields of a section that have a flag."""
+    kind = typing.get_type_hints(RunConfig)[section]
+    hints = typing.get_type_hints(kind, include_extras=True)
+    found = []
+    for field in dataclasses.fields(kind):
+        type_, *notes = typing.get_args(hints[field.name]) or (None,)
+        flags = [note for note in notes if isinstance(note, Flag)]
+        if flags:
+            default = getattr(getattr(base, section), field.name)
+            found.append((field.name, type_, flags[0], default))
+    return found
+
+
+def _option(name: str, kind: Any, flag: Flag, default: Any) -> Any:
+    """Type of an option, None unless it is given."""
+    if flag.default is None:
+        listed = isinstance(default, tuple)
+        told = (
+            ",".join(default)
+            if listed
+            else f"{default:g}"
+            if isinstance(default, float)
+            else default
+        )
+        flag = replace(flag, default=str(told))
+    told = f"{flag.help} [{flag.default}]" if flag.default else flag.help
+    more: dict[str, Any] = {"metavar": flag.metavar} if flag.metavar else {}
+    if flag.name == "--folds":
+        more["parser"] = _folds
+    return Annotated[_given_as(name, kind) | None, option(flag.name, help=told, **more)]
+
+
+def _given_as(name: str, kind: Any) -> Any:
+    """Type in which a field is given on the command line."""
+    origin = typing.get_origin(kind)
+    if name in _PATHS:
+        return Path
+    if origin is dict or kind == tuple[str, ...]:
+        return list[str]
+    return Size if origin is tuple else kind
+
+
+def _folds(text: str) -> int:
+    """Read a number of folds; ``loo`` leaves one group out."""
+    if text == "loo":
+        return LEAVE_ONE_OUT
+    try:
+        return int(text)
+    except ValueError:
+        raise typer.BadParameter(
+            f"wanted a number, or loo to leave one group out; received {text}"
+        ) from None
+
+
+# --- from what was given to fields ------------------------------------------------
+
+
+def _read(section: str, name: str, value: Any) -> Any:
+    """Turn what was given into what the field holds."""
+    if (section, name) == ("data", "filters"):
+        return _filters(value)
+    if (section, name) == ("model", "parameters"):
+        return key_values(value)
+    if name in _PATHS:
+        return str(Path(value).resolve())
+    if name == "label_table":
+        # A file is found again wherever the run is; a built-in name stays as it is.
+        return str(Path(value).resolve()) if Path(value).is_file() else value
+    if isinstance(value, list):
+        listed = names(",".join(value))
+        return () if name == "confounds" and listed == ("none",) else listed
+    return value
+
+
+def _full_path(path: Path) -> str:
+    """Full path of a folder; a name such as ds004044 as it is."""
+    return str(path.resolve()) if path.exists() else str(path)
+
+
+def _filters(pairs: list[str]) -> dict[str, list[str]]:
     # Needs the readers of files, which a command that reads none spares.
-    from boldformer.data.filters import read_filter_file, short_name
+    from boldformer.data.sources.bids_filters import short_name
 
-    found = {} if file is None else read_filter_file(file)
     given: dict[str, list[str]] = {}
-    for pair in pairs or ():
+    for pair in pairs:
         entity, separator, labels = pair.partition("=")
         if not separator:
             raise InputError("unusable filter", wanted="ENTITY=LABEL", received=pair)
         listed = [label.strip() for label in labels.split(",")]
         given.setdefault(short_name(entity.strip()), []).extend(listed)
-    return found | given
+    return given
 
 
-def preprocessing_config(
-    base: config.PreprocessingConfig, options: dict[str, Any]
-) -> config.PreprocessingConfig:
-    """Lay a command's options over a pipeline file, where given, or over `base`."""
-    if options["pipeline"] is not None:
-        base = config.load(options["pipeline"], config.PreprocessingConfig)
-    confounds = options["confounds"]
-    groups = None if confounds is None else _listed([confounds])
-    given = {
-        "voxel_size_mm": options["voxel_size"],
-        "grid_like": _full_path(options["grid_like"]),
-        "volume_shape": options["volume_shape"] or None,
-        "smooth_mm": options["smooth"],
-        "dummy_scans": options["dummy_scans"],
-        "despike": options["despike"],
-        "scrub_fd_mm": options["scrub_fd"],
-        "detrend_order": options["detrend_order"],
-        "high_pass_hz": options["high_pass"],
-        "low_pass_hz": options["low_pass"],
-        "smooth_s": options["smooth_time"],
-        "confounds": () if confounds == "none" else groups,
-        "normalise": options["normalise"],
-        "causal": options["causal"],
-    }
-    return over(base, given)
-
-
-def over(base: Any, given: dict[str, Any]) -> Any:
-    """Replace the fields of a configuration that were given."""
-    return replace(base, **{k: v for k, v in given.items() if v is not None})
-
-
-def _full_path(path: Path | None) -> str | None:
-    return None if path is None else str(path.resolve())
-
-
-def _table(name: str | None) -> str | None:
-    """Path of a label table, so that it is found again; a built-in name as it is."""
-    return str(Path(name).resolve()) if name and Path(name).is_file() else name
-
-
-def _listed(values: list[str] | None) -> tuple[str, ...] | None:
-    if not values:
-        return None
-    parts = [part.strip() for value in values for part in value.split(",")]
-    return tuple(part for part in parts if part)
-
-
-def key_values(pairs: list[str] | None) -> dict[str, Any] | None:
+def key_values(pairs: list[str] | None) -> dict[str, Any]:
     """Read KEY=VALUE pairs, the values as TOML (``drop_prob=0.2``), else as text."""
-    if not pairs:
-        return None
     values: dict[str, Any] = {}
-    for pair in pairs:
+    for pair in pairs or ():
         key, separator, text = pair.partition("=")
         if not separator or not key:
             raise InputError(
@@ -289,3 +282,13 @@ def key_values(pairs: list[str] | None) -> dict[str, Any] | None:
             )
         values[key] = config.parse_value(text)
     return values
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Names with commas between."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def n_jobs_of(asked: int) -> int:
+    """Return the number of jobs asked for; every core for 0."""
+    return asked if asked > 0 else (os.cpu_count() or 1)

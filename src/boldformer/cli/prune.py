@@ -41,7 +41,7 @@ def prune(
     Every network is pruned by its own training windows and tested on its test windows.
     OUT/model is the run's shared decoder, pruned in the same way.
     """
-    from boldformer.workflow.pruning import PruningSettings, prune_run
+    from boldformer.studies.pruning import PruningSettings, prune_run
 
     set_up_logging(quiet)
     table = prune_run(

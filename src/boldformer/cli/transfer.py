@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -12,24 +12,37 @@ from boldformer import config
 from boldformer.cli.app import app
 from boldformer.cli.logging_setup import set_up_logging
 from boldformer.cli.options import (
-    DATA,
-    PREPROCESSING,
+    Given,
     Jobs,
     Overwrite,
     Quiet,
-    data_options,
+    configured,
     n_jobs_of,
+    names,
     option,
-    over,
-    preprocessing_config,
-    shared_options,
 )
+from boldformer.config import DataConfig, ModelConfig, RunConfig
 from boldformer.errors import InputError
+
+_BASE = RunConfig(model=ModelConfig("linear"))
 
 
 @app.command()
-@shared_options(DATA, PREPROCESSING)
+@configured(
+    "data",
+    "preprocessing",
+    "window.delay_s",
+    "window.length_s",
+    "model.name",
+    "training.max_epochs",
+    "evaluation.n_resamples",
+    "evaluation.seed",
+    "evaluation.allow_leakage",
+    without=("data.labels",),
+    base=_BASE,
+)
 def transfer(
+    given: Given,
     paths: Annotated[
         list[Path],
         typer.Argument(
@@ -66,33 +79,15 @@ def transfer(
         bool,
         typer.Option("--any-space", help="Take coordinates of other spaces as equal."),
     ] = False,
-    model: Annotated[str, typer.Option("--model", help="Model.")] = "linear",
     tune: Annotated[
         str, typer.Option("--tune", help="What shots change of a network: head or all.")
     ] = "head",
-    epochs: Annotated[
-        int | None, option("--epochs", help="Passes over the training windows.")
-    ] = None,
-    delay: Annotated[
-        float | None, option("--delay", help="Haemodynamic delay in seconds. [5]")
-    ] = None,
-    length: Annotated[
-        float | None, option("--length", help="Window in seconds. [shortest median]")
-    ] = None,
-    n_resamples: Annotated[
-        int | None, option("--n-resamples", help="Bootstrap resamples. [1000]")
-    ] = None,
-    seed: Annotated[int | None, option("--seed", help="Of all that is random.")] = None,
-    allow_leakage: Annotated[
-        bool, typer.Option("--allow-leakage", help="Go on; numbers are marked LEAKY.")
-    ] = False,
     n_jobs: Jobs = 0,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
-    **shared: Any,
 ) -> None:
     """Train on data sets, test on another: zero-shot, and with some of its labels."""
-    from boldformer.workflow.transfer import TransferSettings, run_transfer
+    from boldformer.studies.transfer import TransferSettings, run_transfer
 
     set_up_logging(quiet)
     *train, out = paths
@@ -102,27 +97,18 @@ def transfer(
             wanted="either --test DATA or --leave-one-out",
             received="both" if leave_one_out else "neither",
         )
-    base = config.RunConfig(model=config.ModelConfig(model))
-    judged = {"n_resamples": n_resamples, "seed": seed, "allow_leakage": allow_leakage}
-    run = replace(
-        base,
-        preprocessing=preprocessing_config(base.preprocessing, shared),
-        window=over(base.window, {"delay_s": delay, "length_s": length}),
-        training=over(base.training, {"max_epochs": epochs, "seed": seed}),
-        evaluation=over(base.evaluation, judged),
-    )
     settings = TransferSettings(
-        run=run,
+        run=replace(given.over(_BASE), data=DataConfig()),
         level=level,
         ontology=str(ontology.resolve()) if ontology else "",
-        alignments=_names(align),
-        shots=_names(shots),
+        alignments=names(align),
+        shots=names(shots),
         any_space=any_space,
         tuned=tune,
     )
     table = run_transfer(
-        [_data(path, shared) for path in train],
-        _data(test, shared) if test else None,
+        [_data(path, given) for path in train],
+        _data(test, given) if test else None,
         out,
         settings,
         n_jobs=n_jobs_of(n_jobs),
@@ -132,13 +118,9 @@ def transfer(
     typer.echo(str(table))
 
 
-def _data(path: Path, shared: dict[str, Any]) -> config.DataConfig:
+def _data(path: Path, given: Given) -> DataConfig:
     """Read the settings of a data set: its TOML file, else those of the command."""
     if path.suffix == ".toml":
-        own = config.load(path, config.DataConfig)
+        own = config.load(path, DataConfig)
         return replace(own, path=str((path.parent / own.path).resolve()))
-    return over(config.DataConfig(), data_options(shared | {"data_dir": path}))
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(",") if part.strip())
+    return given.over(_BASE, path).data

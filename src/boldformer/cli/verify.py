@@ -19,7 +19,7 @@ def verify(
     Predictions, split, weights and prepared runs are hashed, and the scores computed
     again. Exit code 0 says that the result holds, 1 that it does not.
     """
-    from boldformer.workflow.verify import verify as verify_result
+    from boldformer.studies.verification import verify as verify_result
 
     found = verify_result(out)
     typer.echo(found.line)

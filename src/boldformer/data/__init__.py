@@ -1,1 +1,1 @@
-"""Sources of recordings, the store of prepared runs, windows, splits and audit."""
+"""Recordings, the store of prepared runs, windows and splits; sources and audit."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,6 +19,13 @@ REST = "rest"
 # Two events overlap when they share more than this part of the shorter one; less is
 # the rounding of a log file.
 _SHARED = 0.25
+
+
+def class_order(found: Iterable[str], labels: Sequence[str] = ()) -> list[str]:
+    """Put the classes that were found in order: the one asked for, else sorted."""
+    occurring = set(found)
+    asked = [label for label in labels if label in occurring]
+    return asked + sorted(occurring.difference(asked))
 
 
 def choose_labels(dataset: Dataset, labels: Sequence[str]) -> list[str]:

@@ -10,11 +10,12 @@ import numpy as np
 import pandas as pd
 
 from boldformer.config import WindowConfig
+from boldformer.data.event_windows import used_window
 from boldformer.data.groups import families_of
 from boldformer.data.reading import open_run
 from boldformer.data.recording import Dataset
 from boldformer.data.store import Grid, PreparedRun
-from boldformer.data.windows import WindowSet, used_window
+from boldformer.data.windows import WindowSet
 from boldformer.errors import BadRunError, InputError
 from boldformer.preprocessing.spatial import bounding_box, moved_affine
 
@@ -151,6 +152,11 @@ def shared_window(
     )
 
 
+def name_in(key: str, name: str) -> str:
+    """Name that a run of one of several data sets has among them."""
+    return f"{key}/{name}"
+
+
 def combine(parts: Sequence[tuple[str, WindowSet]]) -> WindowSet:
     """Put the windows of several data sets into one set.
 
@@ -179,7 +185,7 @@ def combine(parts: Sequence[tuple[str, WindowSet]]) -> WindowSet:
     for key, windows in parts:
         for run in windows.runs.values():
             renamed = copy.copy(run)
-            renamed.name = f"{key}/{run.name}"
+            renamed.name = name_in(key, run.name)
             runs[renamed.name] = renamed
         union = masks.get(key, np.zeros_like(windows.grid_mask))
         masks[key] = union | windows.grid_mask

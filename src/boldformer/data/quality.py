@@ -9,8 +9,8 @@ import numpy as np
 from scipy.stats import chi2
 
 from boldformer.errors import InputError
-from boldformer.preprocessing.confounds import regress_out
 from boldformer.preprocessing.normalisation import NEGLIGIBLE, centre, zscore
+from boldformer.preprocessing.regression import regress_out
 from boldformer.preprocessing.temporal import polynomial_drifts
 
 HEAD_RADIUS_MM = 50.0

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from boldformer.data.quality import by_blocks
-from boldformer.preprocessing.confounds import regress_out
 from boldformer.preprocessing.normalisation import percent_signal_change
+from boldformer.preprocessing.regression import regress_out
 from boldformer.preprocessing.temporal import cosine_drifts, polynomial_drifts
 
 _EDGE = 1e-6  # share of a frame by which a time may miss the frame it falls on

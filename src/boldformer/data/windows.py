@@ -1,246 +1,24 @@
-"""Windows: which frames of which run stand for which label, read when needed."""
+"""Windows of prepared runs, read from the store when they are needed."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import hashlib
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from boldformer.config import WindowConfig
-from boldformer.data.events import indicators, is_exclusive
-from boldformer.data.groups import family_of, resampling_groups
-from boldformer.data.recording import Dataset, Recording
+from boldformer.data.events import indicators
+from boldformer.data.groups import resampling_groups
 from boldformer.data.store import ZSCORE_SCALE, Grid, PreparedRun
-from boldformer.errors import InputError
-from boldformer.preprocessing.alignment import (
-    frames_covering,
-    frames_from,
+from boldformer.preprocessing.frame_alignment import (
     overlap_weights,
 )
 from boldformer.preprocessing.spatial import bounding_box
 
-# Events shorter than this still evoke a response of about this length.
-_MIN_LENGTH_S = 6.0
 # Repetition times that differ by less are the same, rounded differently.
-_SAME_T_R = 1e-3
-
-
-def used_window(
-    dataset: Dataset, labels: Sequence[str], config: WindowConfig
-) -> WindowConfig:
-    """Fill in what a configuration leaves to the data.
-
-    Length: the median event's, at least six seconds after a stimulus, since the
-    response outlasts it; one frame for maps. Step: the longest repetition time. Delay:
-    none where events name the volumes themselves.
-
-    Parameters
-    ----------
-    dataset : Dataset
-        Recordings with the events to decode.
-    labels : sequence of str
-        Classes.
-    config : WindowConfig
-        What was asked.
-
-    Returns
-    -------
-    WindowConfig
-        With a length and a step.
-    """
-    timings = {recording.timing for recording in dataset}
-    step_s = config.step_s or max(recording.t_r for recording in dataset)
-    length_s = config.length_s
-    if length_s <= 0:
-        events = pd.concat([recording.events for recording in dataset])
-        durations = events.loc[events["trial_type"].isin(labels), "duration"]
-        fewest_s = _MIN_LENGTH_S if timings == {"stimulus"} else step_s
-        length_s = max(float(durations.median()), fewest_s)
-    delay_s = config.delay_s if "stimulus" in timings else 0.0
-    return WindowConfig(delay_s, length_s, config.stride_s, step_s)
-
-
-def make_table(
-    dataset: Dataset,
-    runs: Mapping[str, PreparedRun],
-    labels: Sequence[str],
-    config: WindowConfig,
-) -> tuple[pd.DataFrame, list[tuple[str, str]]]:
-    """List the windows of every event.
-
-    A window begins at ``onset + delay``, a further one every ``stride`` seconds while
-    it ends before the event (so delayed) does. It has ``round(length / step)`` steps.
-    In a run whose repetition time is the step these are its frames, the first of them
-    acquired at or after the beginning; frames of other runs are averaged into steps
-    (see `boldformer.preprocessing.alignment.overlap_weights`). Windows of a run that
-    have the same frames and label count once.
-
-    Parameters
-    ----------
-    dataset : Dataset
-        Its events.
-    runs : mapping of str to PreparedRun
-        Prepared runs by name; recordings without one are passed over.
-    labels : sequence of str
-        Classes.
-    config : WindowConfig
-        Delay, length, stride and step, all in seconds.
-
-    Returns
-    -------
-    table : DataFrame
-        One row a window: ``window``, ``recording``, ``subject``, ``session``, ``task``,
-        ``run``, ``block``, ``onset``, ``duration``, ``label``; ``start_s``, ``step_s``
-        and ``n_times`` of the window; ``first_frame`` and ``n_frames`` that it reads;
-        ``t_r``, ``n_run_frames``, ``content_hash``, ``family``, ``site``,
-        ``space``, ``timing``.
-    set_aside : list of (str, str)
-        Windows that leave their run or meet a gap, and events named twice.
-
-    Raises
-    ------
-    InputError
-        When no window is left, or the same frames have two labels.
-    """
-    used = dataset.filter(lambda recording: recording.name in runs)
-    config = used_window(used, labels, config)
-    rows: list[dict[str, Any]] = []
-    set_aside: list[tuple[str, str]] = []
-    for recording in used:
-        kept, outside = _run_windows(recording, runs[recording.name], labels, config)
-        rows += kept
-        set_aside += outside
-    if not rows:
-        raise InputError(
-            "no window lies inside its run",
-            wanted="events with frames for "
-            f"{config.delay_s:g}–{config.delay_s + config.length_s:g} s after onset",
-            received=f"{set_aside[0][0]}: {set_aside[0][1]}"
-            if set_aside
-            else "no event of these labels",
-        )
-    table, twice = _counted_once(pd.DataFrame(rows))
-    table.insert(0, "window", np.arange(len(table)))
-    return table, set_aside + twice
-
-
-def _counted_once(table: pd.DataFrame) -> tuple[pd.DataFrame, list[tuple[str, str]]]:
-    """Leave out windows with the frames of an earlier one of the same label."""
-    frames = ["recording", "first_frame", "n_frames"]
-    again = table.duplicated(frames).to_numpy()
-    if not again.any():
-        return table, []
-    labels = table.groupby(frames, sort=False)["label"].transform("nunique")
-    if (labels > 1).any():
-        one = table[(labels > 1).to_numpy()].iloc[0]
-        same = table[(table[frames] == one[frames]).all(axis=1)]
-        other = same[same["label"] != one["label"]].iloc[0]
-        raise InputError(
-            f"events of two labels name the same frames in {int((labels > 1).sum())} "
-            "windows",
-            wanted="one label for a stretch of frames",
-            received=f"{one['recording']}: {one['label']} at {one['onset']:g} s and "
-            f"{other['label']} at {other['onset']:g} s",
-            fix="choose one of the two with --labels or a label table",
-        )
-    reason = "its frames are those of an earlier event of the same label: counted once"
-    twice = [
-        (f"{row.recording}: {row.label} at {row.onset:g} s", reason)
-        for row in table[again].itertuples()
-    ]
-    return table[~again].reset_index(drop=True), twice
-
-
-def _run_windows(
-    recording: Recording,
-    run: PreparedRun,
-    labels: Sequence[str],
-    config: WindowConfig,
-) -> tuple[list[dict[str, Any]], list[tuple[str, str]]]:
-    rows: list[dict[str, Any]] = []
-    outside: list[tuple[str, str]] = []
-    events = recording.events
-    for event in events[events["trial_type"].isin(labels)].itertuples():
-        for start_s in _starts(recording, event, config):
-            place = _place(recording, run, event, start_s, config)
-            if isinstance(place, str):
-                where = f"{recording.name}: {event.trial_type} at {event.onset:g} s"
-                outside.append((where, place))
-            else:
-                rows.append(_row(recording, run, event) | place)
-    return rows, outside
-
-
-def _delay_s(recording: Recording, config: WindowConfig) -> float:
-    return config.delay_s if recording.timing == "stimulus" else 0.0
-
-
-def _starts(recording: Recording, event: Any, config: WindowConfig) -> Iterator[float]:
-    """When the windows of an event begin, seconds from the begin of the run."""
-    begin = float(event.onset) + _delay_s(recording, config)
-    yield begin
-    if config.stride_s <= 0:
-        return
-    last = begin + float(event.duration) - config.length_s + 1e-6
-    start_s = begin + config.stride_s
-    while start_s <= last:
-        yield start_s
-        start_s += config.stride_s
-
-
-def _place(
-    recording: Recording,
-    run: PreparedRun,
-    event: Any,
-    start_s: float,
-    config: WindowConfig,
-) -> dict[str, Any] | str:
-    """Frames of one window, or why there are none."""
-    n_times = max(1, round(config.length_s / config.step_s))
-    end_s = start_s + n_times * config.step_s
-    until = float(event.onset) + _delay_s(recording, config) + float(event.duration)
-    if is_exclusive(recording, event) and end_s > until + 0.5 * config.step_s:
-        return f"it is shorter than a window ({n_times * config.step_s:g} s)"
-    times_s = run.times_s
-    if abs(run.t_r - config.step_s) <= _SAME_T_R:
-        first = frames_from(times_s, run.t_r, start_s, n_times)
-        found = None if first is None else (first, n_times)
-    else:
-        found = frames_covering(times_s, run.t_r, start_s, end_s)
-    if found is None:
-        ends = times_s[-1] + run.t_r
-        gaps = " or meets missing volumes" if run.has_gaps else ""
-        return f"its window leaves the run ({times_s[0]:g}–{ends:g} s){gaps}"
-    return {
-        "start_s": start_s,
-        "step_s": config.step_s,
-        "n_times": n_times,
-        "first_frame": found[0],
-        "n_frames": found[1],
-    }
-
-
-def _row(recording: Recording, run: PreparedRun, event: Any) -> dict[str, Any]:
-    return {
-        "recording": recording.name,
-        "subject": recording.subject,
-        "session": recording.session,
-        "task": recording.task,
-        "run": recording.run,
-        "block": f"{recording.name}@{event.onset:g}",
-        "onset": float(event.onset),
-        "duration": float(event.duration),
-        "label": event.trial_type,
-        "t_r": run.t_r,
-        "n_run_frames": run.n_times,
-        "content_hash": run.info["content_hash"],
-        "family": family_of(recording.participant),
-        "timing": recording.timing,
-        "site": recording.participant.get("site", ""),
-        "space": recording.space,
-    }
+SAME_T_R = 1e-3
 
 
 def _union(runs: Mapping[str, PreparedRun], grid: Grid) -> np.ndarray:
@@ -252,7 +30,7 @@ def _union(runs: Mapping[str, PreparedRun], grid: Grid) -> np.ndarray:
 
 def _weights(run: PreparedRun, row: Any) -> np.ndarray | None:
     """Weights (n_times, n_frames) of a window's frames; None where each is a step."""
-    if abs(run.t_r - row.step_s) <= _SAME_T_R:
+    if abs(run.t_r - row.step_s) <= SAME_T_R:
         return None
     times_s = run.times_s[row.first_frame : row.first_frame + row.n_frames]
     return overlap_weights(times_s, run.t_r, row.start_s, row.step_s, row.n_times)
@@ -300,7 +78,7 @@ class WindowSet:
     Parameters
     ----------
     table : DataFrame
-        As `make_table` returns it.
+        As `boldformer.data.event_windows.make_table` returns it.
     runs : mapping of str to PreparedRun
         Prepared runs by name, all on one grid.
     mask : ndarray of bool, shape (x, y, z), optional
@@ -349,6 +127,15 @@ class WindowSet:
     def t_r(self) -> float:
         """Time between the frames of a window, seconds."""
         return float(self.table["step_s"].iloc[0])
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of which windows these are, and of how they were prepared."""
+        digest = hashlib.sha256(self.pipeline_hash.encode())
+        columns = ["content_hash", "first_frame", "n_frames", "t_r"]
+        digest.update(self.table[columns].to_csv(index=False).encode())
+        digest.update(np.packbits(self.grid_mask).tobytes())
+        return digest.hexdigest()
 
     def indicators(self) -> pd.DataFrame:
         """Which single labels each window has, bool (n_windows, n_labels)."""

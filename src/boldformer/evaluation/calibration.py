@@ -8,9 +8,97 @@ from typing import Any
 import numpy as np
 from scipy.special import softmax
 
-from boldformer.evaluation.metrics import accuracy_coverage, calibration_scores
+from boldformer.errors import InputError
+from boldformer.evaluation.metrics import check_predictions, last_of_ties
 
 DECLINED = (0.0, 0.1, 0.2, 0.3, 0.5)
+
+CALIBRATION_BINS = 15
+
+
+def calibration_scores(
+    y_true: np.ndarray, probabilities: np.ndarray
+) -> dict[str, float]:
+    """Judge probabilities as probabilities.
+
+    Parameters
+    ----------
+    y_true : ndarray of int, shape (n_windows,)
+        Column of each window's class.
+    probabilities : ndarray, shape (n_windows, n_classes)
+        Rows that sum to one.
+
+    Returns
+    -------
+    dict of str to float
+        ``brier`` (from 0 to 2, or to 1 for two classes, as in scikit-learn),
+        ``log_loss`` (nats; probabilities are clipped at the smallest step above 0) and
+        ``ece``, the gap between confidence and accuracy, averaged over the windows of
+        15 equal bins of confidence.
+
+    Raises
+    ------
+    InputError
+        As `classification_scores`, and for rows that do not sum to one.
+
+    References
+    ----------
+    Guo, Pleiss, Sun & Weinberger (2017). On calibration of modern neural networks.
+    ICML.
+    """
+    y_true, probabilities = check_predictions(y_true, probabilities)
+    sums = probabilities.sum(axis=1)
+    if not np.allclose(sums, 1, atol=1e-3) or probabilities.min() < 0:
+        raise InputError(
+            "these are not probabilities",
+            wanted="values of 0 or more that sum to 1 in each row",
+            received=f"values from {probabilities.min():.3g}, "
+            f"sums from {sums.min():.3g} to {sums.max():.3g}",
+        )
+    n_classes = probabilities.shape[1]
+    errors = (probabilities - np.eye(n_classes)[y_true]) ** 2
+    brier = errors.sum(axis=1).mean() / (2 if n_classes == 2 else 1)
+    chosen = probabilities[np.arange(len(y_true)), y_true]
+    floor = np.finfo(probabilities.dtype).eps
+    confidence = probabilities.max(axis=1)
+    right = probabilities.argmax(axis=1) == y_true
+    bins = np.ceil(confidence * CALIBRATION_BINS).astype(int)
+    gaps = np.bincount(bins, right - confidence, minlength=CALIBRATION_BINS + 1)
+    return {
+        "brier": float(brier),
+        "log_loss": float(-np.log(np.clip(chosen, floor, 1)).mean()),
+        "ece": float(np.abs(gaps).sum() / len(y_true)),
+    }
+
+
+def accuracy_coverage(
+    y_true: np.ndarray, probabilities: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Accuracy when only the most confident predictions are given.
+
+    Parameters
+    ----------
+    y_true : ndarray of int, shape (n_windows,)
+        Column of each window's class.
+    probabilities : ndarray, shape (n_windows, n_classes)
+        Their largest value is the confidence; equally confident windows are answered
+        together.
+
+    Returns
+    -------
+    coverage : ndarray, shape (n_distinct_confidences,)
+        Share of windows answered, ascending to 1.
+    accuracy : ndarray, shape (n_distinct_confidences,)
+        Of the answers.
+    """
+    y_true, probabilities = check_predictions(y_true, probabilities)
+    confidence = probabilities.max(axis=1)
+    order = np.argsort(-confidence, kind="stable")
+    right = (probabilities.argmax(axis=1) == y_true)[order]
+    last = last_of_ties(confidence[order])
+    answered = np.arange(1, len(order) + 1)
+    accuracy = np.cumsum(right) / answered
+    return answered[last] / len(order), accuracy[last]
 
 
 def log_probabilities(probabilities: np.ndarray) -> np.ndarray:

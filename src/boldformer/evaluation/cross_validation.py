@@ -2,156 +2,35 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import shutil
 import time
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
-from boldformer.config import ModelConfig, TrainingConfig, to_dict
-from boldformer.data.atomic import atomic_path, write_json, write_tsv
+from boldformer.data.audit.fit_log import FitLog
 from boldformer.data.groups import held_out_groups
-from boldformer.data.protocol import Protocol
 from boldformer.data.splits import Fold, Splits
-from boldformer.data.windows import WindowSet
-from boldformer.errors import InputError
 from boldformer.evaluation.calibration import log_probabilities
+from boldformer.evaluation.experiment import Experiment
+from boldformer.evaluation.kept_fits import FoldOutcome, FoldRecord, kept
 from boldformer.evaluation.predictions import weights_hash
 from boldformer.models.base import DecoderModel
-from boldformer.training.estimate import estimate, probabilities
 from boldformer.training.fit import FitResult
-from boldformer.training.linear import fit_temperature
-from boldformer.training.weights import load_model, save_model
+from boldformer.training.linear_decoder import fit_temperature
 
-
-@dataclass(frozen=True, eq=False)
-class Plan:
-    """What is fitted to what.
-
-    Parameters
-    ----------
-    windows : WindowSet
-        All windows.
-    targets : ndarray of int, shape (n_windows,)
-        Class of each.
-    n_outputs : int
-        Number of classes.
-    model, training : ModelConfig, TrainingConfig
-        Settings.
-    classes : tuple of str
-        Names of the classes, where they are known; flips of a window need them.
-    """
-
-    windows: WindowSet
-    targets: np.ndarray
-    n_outputs: int
-    model: ModelConfig
-    training: TrainingConfig
-    classes: tuple[str, ...] = ()
-
-    def estimate(
-        self, rows: np.ndarray, checkpoints: Path, *, progress: bool = True
-    ) -> tuple[DecoderModel, FitResult]:
-        """Fit a model to some windows (see `boldformer.training.estimate`).
-
-        What the result says was fitted to which windows names rows of all windows.
-        """
-        windows = self.windows[rows]
-        fitted, result = estimate(
-            self.model,
-            self.training,
-            windows,
-            self.targets[rows],
-            windows.groups,
-            n_outputs=self.n_outputs,
-            t_r=windows.t_r,
-            classes=self.classes,
-            checkpoint_dir=checkpoints,
-            progress=progress,
-        )
-        uses = (replace(use, rows=np.asarray(rows)[use.rows]) for use in result.uses)
-        return fitted, replace(result, uses=tuple(uses))
-
-    def probabilities(self, model: DecoderModel, rows: np.ndarray) -> np.ndarray:
-        """Probabilities that a fitted model gives some windows, (n, n_outputs)."""
-        windows = self.windows[rows]
-        return probabilities(model, windows, self.training, windows.t_r)
-
-
-@dataclass(frozen=True)
-class FoldRecord:
-    """What a fold's fit did.
-
-    Parameters
-    ----------
-    fold : int
-        Index of the fold.
-    accuracy, training_accuracy : float
-        Of the fitted model on its test and its training windows.
-    epochs, best_epoch : int
-        Epochs trained, and the one whose weights were kept.
-    early_stopping : bool
-        Whether training groups were held out to choose it.
-    seconds : float
-        Time to fit and predict.
-    temperature : float, optional
-        Fitted to the training groups that early stopping held out; None without.
-    model_hash : str
-        `weights_hash` of the fitted model.
-    """
-
-    fold: int
-    accuracy: float
-    training_accuracy: float
-    epochs: int
-    best_epoch: int
-    early_stopping: bool
-    seconds: float
-    temperature: float | None = None
-    model_hash: str = ""
-
-
-@dataclass(frozen=True, eq=False)
-class FoldOutcome:
-    """A finished fold.
-
-    Parameters
-    ----------
-    fold : Fold
-        Which windows were trained on and tested.
-    record : FoldRecord
-        What its fit did.
-    probabilities : ndarray, shape (n_test, n_outputs)
-        Of its test windows.
-    history : DataFrame
-        One row an epoch.
-    model : DecoderModel
-        The fitted model.
-    protocol : Protocol
-        What was fitted to which of all windows.
-    """
-
-    fold: Fold
-    record: FoldRecord
-    probabilities: np.ndarray
-    history: pd.DataFrame
-    model: DecoderModel
-    protocol: Protocol
+Fit = Callable[[], tuple[DecoderModel, FitResult]]
 
 
 def cross_validate(
-    plan: Plan, splits: Splits, folder: Path, *, progress: bool = True
+    experiment: Experiment, splits: Splits, folder: Path, *, progress: bool = True
 ) -> Iterator[FoldOutcome]:
     """Fit one model a fold and predict the windows it has not seen.
 
     Parameters
     ----------
-    plan : Plan
+    experiment : Experiment
         What is fitted to what.
     splits : Splits
         Folds over its windows.
@@ -167,40 +46,71 @@ def cross_validate(
         In the order of the folds.
     """
     for fold in splits.folds:
-        yield fit_fold(plan, fold, folder / f"fold-{fold.index}", progress=progress)
+        place = folder / f"fold-{fold.index}"
+        yield fit_fold(experiment, fold, place, progress=progress)
 
 
 def fit_fold(
-    plan: Plan, fold: Fold, place: Path, *, progress: bool = True
+    experiment: Experiment,
+    fold: Fold,
+    place: Path,
+    *,
+    keep_model: bool = True,
+    progress: bool = True,
 ) -> FoldOutcome:
-    """Fit and test one fold, or read it from `place` (see `cross_validate`)."""
-    key = _key(plan, fold)
-    outcome = _load(place, fold, key)
-    if outcome is not None:
-        return outcome
-    checkpoints = place.with_name(f"{place.name}-{key[:12]}")
-    outcome = _fit(plan, fold, checkpoints, progress=progress)
-    _save(place, outcome, plan.model.name, key)
-    shutil.rmtree(checkpoints, ignore_errors=True)
-    return outcome
+    """Fit and test one fold, or read it from `place` (see `cross_validate`).
+
+    Parameters
+    ----------
+    experiment : Experiment
+        What is fitted to what.
+    fold : Fold
+        Its training and test windows.
+    place : Path
+        Keeps the finished fit.
+    keep_model : bool
+        Keep the fitted model, too.
+    progress : bool
+        Show a progress bar.
+    """
+
+    def fit(checkpoints: Path) -> FoldOutcome:
+        def train() -> tuple[DecoderModel, FitResult]:
+            return experiment.fit(fold.train, checkpoints, progress=progress)
+
+        found = judge_fit(experiment, fold, train)
+        return found if keep_model else replace(found, fitted=None)
+
+    return kept(place, fold, experiment.key(fold), fit)
 
 
-def _fit(plan: Plan, fold: Fold, checkpoints: Path, *, progress: bool) -> FoldOutcome:
+def judge_fit(experiment: Experiment, fold: Fold, fit: Fit) -> FoldOutcome:
+    """Fit a model to a fold's training windows, and test it on both sides.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        Whose windows these are.
+    fold : Fold
+        Which of them are trained on and tested.
+    fit : callable
+        Returns the fitted model and what its fit did.
+    """
     started = time.perf_counter()
-    fitted, result = plan.estimate(fold.train, checkpoints, progress=progress)
-    tested = plan.probabilities(fitted, fold.test)
-    trained = plan.probabilities(fitted, fold.train)
-    protocol, temperature = Protocol(), None
-    protocol.extend(result.uses, fold=fold.index)
-    held = np.isin(fold.train, result.held_out)
-    if held.any():
-        rows = fold.train[held]
-        temperature = _temperature(trained[held], plan.targets[rows])
-        protocol.record("temperature", rows, fold=fold.index)
+    fitted, result = fit()
+    given = np.full((len(experiment.targets), experiment.n_outputs), np.nan)
+    for rows in (fold.test, fold.train):
+        given[rows] = experiment.predict_proba(fitted, rows)
+    log = FitLog()
+    log.extend(result.uses, fold=fold.index)
+    held = fold.train[np.isin(fold.train, result.held_out)]
+    temperature = None
+    if len(held):
+        temperature = _fit_temperature(given, experiment.targets, held, log, fold.index)
     record = FoldRecord(
         fold=fold.index,
-        accuracy=_accuracy(tested, plan.targets[fold.test]),
-        training_accuracy=_accuracy(trained, plan.targets[fold.train]),
+        accuracy=_accuracy(given, experiment.targets, fold.test),
+        training_accuracy=_accuracy(given, experiment.targets, fold.train),
         epochs=result.epochs,
         best_epoch=result.best_epoch,
         early_stopping=result.early_stopping,
@@ -208,20 +118,25 @@ def _fit(plan: Plan, fold: Fold, checkpoints: Path, *, progress: bool) -> FoldOu
         temperature=temperature,
         model_hash=weights_hash(fitted),
     )
-    return FoldOutcome(fold, record, tested, result.history, fitted, protocol)
+    tested = given[fold.test]
+    return FoldOutcome(fold, record, tested, result.history, fitted, log)
 
 
-def _accuracy(given: np.ndarray, targets: np.ndarray) -> float:
-    return float((given.argmax(axis=1) == targets).mean())
+def _accuracy(given: np.ndarray, targets: np.ndarray, rows: np.ndarray) -> float:
+    return float((given[rows].argmax(axis=1) == targets[rows]).mean())
 
 
-def _temperature(given: np.ndarray, targets: np.ndarray) -> float:
-    return fit_temperature(log_probabilities(given), targets)
+def _fit_temperature(
+    given: np.ndarray, targets: np.ndarray, rows: np.ndarray, log: FitLog, fold: int
+) -> float:
+    """Fit a temperature to the predictions of some rows, and record which."""
+    log.record("temperature", rows, fold=fold)
+    return fit_temperature(log_probabilities(given[rows]), targets[rows])
 
 
 def held_out_temperature(
-    plan: Plan, fold: Fold, folder: Path, *, progress: bool = True
-) -> tuple[float, Protocol] | None:
+    experiment: Experiment, fold: Fold, folder: Path, *, progress: bool = True
+) -> tuple[float, FitLog] | None:
     """Fit a temperature for a fold whose training held no group out.
 
     The model is trained once more without some of the fold's training groups, and the
@@ -229,7 +144,7 @@ def held_out_temperature(
 
     Parameters
     ----------
-    plan : Plan
+    experiment : Experiment
         What is fitted to what.
     fold : Fold
         Its training windows are divided; its test windows have no part.
@@ -241,72 +156,28 @@ def held_out_temperature(
     Returns
     -------
     temperature : float
-    protocol : Protocol
+    log : FitLog
         What it and the model behind it were fitted to.
 
     None is returned where no group can be held out without losing a class.
     """
-    training = plan.training
+    training, targets = experiment.training, experiment.targets
     held = held_out_groups(
-        plan.windows[fold.train].groups,
+        experiment.windows[fold.train].groups,
         training.validation_fraction,
         training.seed,
-        labels=plan.targets[fold.train],
+        labels=targets[fold.train],
         fewest=2,
     )
     if held is None:
         return None
     inner = Fold(fold.index, fold.train[~held], fold.train[held])
     place = folder / f"fold-{fold.index}"
-    found = fit_fold(plan, inner, place, progress=progress)
-    protocol = Protocol()
-    protocol.extend(found.protocol, prefix="calibration: ")
-    protocol.record("calibration: temperature", inner.test, fold=fold.index)
-    temperature = _temperature(found.probabilities, plan.targets[inner.test])
-    return temperature, protocol
-
-
-def _key(plan: Plan, fold: Fold) -> str:
-    """Hash of all a fold's outcome depends on."""
-    windows = plan.windows
-    table = windows.table[["content_hash", "first_frame", "n_frames", "t_r"]]
-    settings = [to_dict(plan.model), to_dict(plan.training)]
-    facts = json.dumps([*settings, windows.pipeline_hash])
-    digest = hashlib.sha256(facts.encode())
-    for rows in (fold.train, fold.test):
-        digest.update(np.asarray(rows, dtype=np.int64).tobytes() + b"|")
-    digest.update(table.to_csv(index=False).encode())
-    digest.update(np.asarray(plan.targets, dtype=np.int64).tobytes())
-    digest.update(np.packbits(windows.grid_mask).tobytes())
-    return digest.hexdigest()
-
-
-def _save(place: Path, outcome: FoldOutcome, name: str, key: str) -> None:
-    with atomic_path(place) as temporary:
-        temporary.mkdir()
-        save_model(outcome.model, name, temporary)
-        write_tsv(temporary / "history.tsv", outcome.history)
-        outcome.protocol.write(temporary / "protocol.tsv")
-        np.save(
-            temporary / "probabilities.npy", outcome.probabilities, allow_pickle=False
-        )
-        write_json(
-            temporary / "fold.json", {"key": key, "record": asdict(outcome.record)}
-        )
-
-
-def _load(place: Path, fold: Fold, key: str) -> FoldOutcome | None:
-    try:
-        saved = json.loads((place / "fold.json").read_text(encoding="utf-8"))
-        if saved["key"] != key:
-            return None
-        return FoldOutcome(
-            fold,
-            FoldRecord(**saved["record"]),
-            np.load(place / "probabilities.npy", allow_pickle=False),
-            pd.read_csv(place / "history.tsv", sep="\t"),
-            load_model(place),
-            Protocol.read(place / "protocol.tsv"),
-        )
-    except (OSError, ValueError, KeyError, TypeError, InputError):
-        return None
+    found = fit_fold(experiment, inner, place, progress=progress)
+    given = np.full((len(targets), experiment.n_outputs), np.nan)
+    given[inner.test] = found.probabilities
+    ours, log = FitLog(), FitLog()
+    ours.extend(found.log)
+    temperature = _fit_temperature(given, targets, inner.test, ours, fold.index)
+    log.extend(ours, prefix="calibration: ")
+    return temperature, log

@@ -17,7 +17,7 @@ from scipy import stats
 
 from boldformer.data.splits import Fold
 from boldformer.errors import InputError
-from boldformer.evaluation.metrics import weighted_recall, weighted_scores
+from boldformer.evaluation.metrics import SCORES, weighted_recall, weighted_scores
 
 UNRELIABLE_BELOW = 7
 _EXACT_UP_TO = 13
@@ -140,6 +140,7 @@ class GroupBootstrap:
         y_true: np.ndarray,
         probabilities: np.ndarray,
         y_pred: np.ndarray | None = None,
+        names: Sequence[str] | None = None,
     ) -> Draws:
         """Score one decoder in every resample.
 
@@ -147,18 +148,20 @@ class GroupBootstrap:
         ----------
         y_true, probabilities, y_pred
             As for `boldformer.evaluation.metrics.classification_scores`.
+        names : sequence of str
+            Scores to take; all of them by default.
 
         Returns
         -------
         Draws
-            All scores, and the recall of each class.
+            The scores, and the recall of each class.
         """
         n_classes = np.shape(probabilities)[1]
         if y_pred is None:
             y_pred = np.argmax(probabilities, axis=1)
         found = []
         for weights in (np.ones((1, len(y_true))), self.weights):
-            scores = weighted_scores(y_true, probabilities, weights, y_pred)
+            scores = weighted_scores(y_true, probabilities, weights, y_pred, names)
             recall = weighted_recall(y_true, y_pred, n_classes, weights)
             named = {f"recall_{k}": recall[:, k] for k in range(n_classes)}
             found.append(scores | named)
@@ -194,7 +197,7 @@ class GroupBootstrap:
     def estimate(self, draws: Draws, name: str) -> Estimate:
         """Value of one score and its interval, which ends where the score does."""
         found = self.around(draws.values[name], draws.resampled[name])
-        least = -1.0 if name == "mcc" else 0.0
+        least = SCORES[name].least if name in SCORES else 0.0
         low, high = np.clip([found.low, found.high], least, 1.0)
         return Estimate(found.value, float(low), float(high))
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from boldformer.evaluation.ledger import Compute, windows_shape
+from boldformer.evaluation.compute import Compute, windows_shape
 from boldformer.models.base import DecoderModel
 
 logger = logging.getLogger(__name__)

@@ -10,8 +10,8 @@ import pandas as pd
 
 from boldformer.data.splits import Fold, Splits
 from boldformer.evaluation.intervals import Estimate, GroupBootstrap
-from boldformer.evaluation.metrics import weighted_recall
-from boldformer.training.linear import DEFAULT_C, Rotation, make_solver
+from boldformer.evaluation.judge import MAIN_METRIC
+from boldformer.training.linear_decoder import DEFAULT_C, Rotation, make_solver
 
 N_SIZES = 6
 N_REPEATS = 5
@@ -162,20 +162,18 @@ def _point(
     y: np.ndarray,
     bootstrap: GroupBootstrap,
 ) -> CurvePoint:
-    plain: list[np.ndarray] = []
-    resampled: list[np.ndarray] = []
+    one_hot, found = np.eye(int(y.max()) + 1), []
     for _, predicted in draws:
         tested = predicted >= 0
-        for found, weights in (
-            (plain, np.ones((1, int(tested.sum())))),
-            (resampled, bootstrap.weights[:, tested]),
-        ):
-            recall = weighted_recall(
-                y[tested], predicted[tested], int(y.max()) + 1, weights
-            )
-            found.append(np.nanmean(recall, axis=1))
+        given = one_hot[predicted[tested]]
+        found.append(
+            bootstrap.only(tested).draw(y[tested], given, names=(MAIN_METRIC,))
+        )
     n_windows = [len(fold.train) for folds, _ in draws for fold in folds]
-    score = bootstrap.around(float(np.mean(plain)), np.mean(resampled, axis=0))
+    score = bootstrap.around(
+        float(np.mean([one.values[MAIN_METRIC] for one in found])),
+        np.mean([one.resampled[MAIN_METRIC] for one in found], axis=0),
+    )
     return CurvePoint(size, float(np.mean(n_windows)), score)
 
 
@@ -185,7 +183,7 @@ def linear_predict(gram: np.ndarray, y: np.ndarray) -> Predict:
     Parameters
     ----------
     gram : ndarray, shape (n_windows, n_windows)
-        `boldformer.training.linear.gram_matrix` of all windows.
+        `boldformer.training.linear_decoder.gram_matrix` of all windows.
     y : ndarray of int, shape (n_windows,)
         Class of each window.
     """

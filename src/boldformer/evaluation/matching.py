@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from boldformer.config import ModelConfig
-from boldformer.evaluation.ledger import count_macs
+from boldformer.evaluation.compute import count_macs
 from boldformer.models import DecoderModel, create
 from boldformer.training.devices import local_seed
 

@@ -11,19 +11,13 @@ as scikit-learn leaves it out. A score with nothing left to average is NaN.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
 import numpy as np
 
 from boldformer.errors import InputError
 
-SCORES = (
-    "accuracy",
-    "balanced_accuracy",
-    "macro_f1",
-    "mcc",
-    "roc_auc",
-    "prc_auc",
-)
-CALIBRATION_BINS = 15
 _CHUNK_VALUES = 2**21
 
 
@@ -59,20 +53,12 @@ def classification_scores(
     return {name: float(values[0]) for name, values in scores.items()}
 
 
-def class_recall(y_true: np.ndarray, y_pred: np.ndarray, n_classes: int) -> np.ndarray:
-    """Share of each class's windows that were recognised, shape (n_classes,).
-
-    NaN for a class without windows.
-    """
-    weights = np.ones((1, len(y_true)))
-    return weighted_recall(y_true, y_pred, n_classes, weights)[0]
-
-
 def weighted_scores(
     y_true: np.ndarray,
     probabilities: np.ndarray,
     weights: np.ndarray,
     y_pred: np.ndarray | None = None,
+    names: Sequence[str] | None = None,
 ) -> dict[str, np.ndarray]:
     """`classification_scores` under each row of weights.
 
@@ -82,115 +68,43 @@ def weighted_scores(
         As for `classification_scores`.
     weights : ndarray, shape (n_resamples, n_windows)
         Multiplicity of each window in each resample; single precision counts exactly.
+    names : sequence of str
+        Scores to take, out of `SCORES`; all of them by default.
 
     Returns
     -------
     dict of str to ndarray, shape (n_resamples,)
-        The same keys.
+        By name.
     """
     y_true, probabilities = check_predictions(y_true, probabilities)
     y_pred = probabilities.argmax(axis=1) if y_pred is None else np.asarray(y_pred)
     n_classes = probabilities.shape[1]
-    scores = _scores_of_counts(_confusion(y_true, y_pred, n_classes, weights))
-    areas = [
-        _areas(y_true == k, probabilities[:, k], weights) for k in range(n_classes)
-    ]
-    for position, name in enumerate(("roc_auc", "prc_auc")):
-        scores[name] = _mean_of_defined(np.stack([a[position] for a in areas], axis=1))
-    return {name: scores[name] for name in SCORES}
+    chosen = [SCORES[name] for name in (SCORES if names is None else names)]
+    counts = _confusion(y_true, y_pred, n_classes, weights)
+    areas = []
+    if any(score.of_counts is None for score in chosen):
+        areas = [
+            _areas(y_true == k, probabilities[:, k], weights) for k in range(n_classes)
+        ]
+    found = {}
+    for score in chosen:
+        if score.of_counts is not None:
+            found[score.key] = score.of_counts(counts)
+        else:
+            of_class = [roc_and_precision[score.area] for roc_and_precision in areas]
+            found[score.key] = _mean_of_defined(np.stack(of_class, axis=1))
+    return found
 
 
 def weighted_recall(
     y_true: np.ndarray, y_pred: np.ndarray, n_classes: int, weights: np.ndarray
 ) -> np.ndarray:
-    """`class_recall` under each row of weights, shape (n_resamples, n_classes)."""
+    """Share of each class's windows that were recognised, (n_resamples, n_classes).
+
+    NaN for a class without windows.
+    """
     counts = _confusion(y_true, y_pred, n_classes, weights)
-    return _divide(np.einsum("rkk->rk", counts), counts.sum(axis=2))
-
-
-def calibration_scores(
-    y_true: np.ndarray, probabilities: np.ndarray
-) -> dict[str, float]:
-    """Judge probabilities as probabilities.
-
-    Parameters
-    ----------
-    y_true : ndarray of int, shape (n_windows,)
-        Column of each window's class.
-    probabilities : ndarray, shape (n_windows, n_classes)
-        Rows that sum to one.
-
-    Returns
-    -------
-    dict of str to float
-        ``brier`` (from 0 to 2, or to 1 for two classes, as in scikit-learn),
-        ``log_loss`` (nats; probabilities are clipped at the smallest step above 0) and
-        ``ece``, the gap between confidence and accuracy, averaged over the windows of
-        15 equal bins of confidence.
-
-    Raises
-    ------
-    InputError
-        As `classification_scores`, and for rows that do not sum to one.
-
-    References
-    ----------
-    Guo, Pleiss, Sun & Weinberger (2017). On calibration of modern neural networks.
-    ICML.
-    """
-    y_true, probabilities = check_predictions(y_true, probabilities)
-    sums = probabilities.sum(axis=1)
-    if not np.allclose(sums, 1, atol=1e-3) or probabilities.min() < 0:
-        raise InputError(
-            "these are not probabilities",
-            wanted="values of 0 or more that sum to 1 in each row",
-            received=f"values from {probabilities.min():.3g}, "
-            f"sums from {sums.min():.3g} to {sums.max():.3g}",
-        )
-    n_classes = probabilities.shape[1]
-    errors = (probabilities - np.eye(n_classes)[y_true]) ** 2
-    brier = errors.sum(axis=1).mean() / (2 if n_classes == 2 else 1)
-    chosen = probabilities[np.arange(len(y_true)), y_true]
-    floor = np.finfo(probabilities.dtype).eps
-    confidence = probabilities.max(axis=1)
-    right = probabilities.argmax(axis=1) == y_true
-    bins = np.ceil(confidence * CALIBRATION_BINS).astype(int)
-    gaps = np.bincount(bins, right - confidence, minlength=CALIBRATION_BINS + 1)
-    return {
-        "brier": float(brier),
-        "log_loss": float(-np.log(np.clip(chosen, floor, 1)).mean()),
-        "ece": float(np.abs(gaps).sum() / len(y_true)),
-    }
-
-
-def accuracy_coverage(
-    y_true: np.ndarray, probabilities: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Accuracy when only the most confident predictions are given.
-
-    Parameters
-    ----------
-    y_true : ndarray of int, shape (n_windows,)
-        Column of each window's class.
-    probabilities : ndarray, shape (n_windows, n_classes)
-        Their largest value is the confidence; equally confident windows are answered
-        together.
-
-    Returns
-    -------
-    coverage : ndarray, shape (n_distinct_confidences,)
-        Share of windows answered, ascending to 1.
-    accuracy : ndarray, shape (n_distinct_confidences,)
-        Of the answers.
-    """
-    y_true, probabilities = check_predictions(y_true, probabilities)
-    confidence = probabilities.max(axis=1)
-    order = np.argsort(-confidence, kind="stable")
-    right = (probabilities.argmax(axis=1) == y_true)[order]
-    last = _last_of_ties(confidence[order])
-    answered = np.arange(1, len(order) + 1)
-    accuracy = np.cumsum(right) / answered
-    return answered[last] / len(order), accuracy[last]
+    return _divide(_hits(counts), counts.sum(axis=2))
 
 
 def check_predictions(
@@ -230,21 +144,32 @@ def _confusion(
     return (weights @ cells).reshape(-1, n_classes, n_classes)
 
 
-def _scores_of_counts(counts: np.ndarray) -> dict[str, np.ndarray]:
-    hits = np.einsum("rkk->rk", counts)
+def _hits(counts: np.ndarray) -> np.ndarray:
+    return np.einsum("rkk->rk", counts)
+
+
+def _accuracy(counts: np.ndarray) -> np.ndarray:
+    return _hits(counts).sum(axis=1) / counts.sum(axis=2).sum(axis=1)
+
+
+def _balanced_accuracy(counts: np.ndarray) -> np.ndarray:
+    return _mean_of_defined(_divide(_hits(counts), counts.sum(axis=2)))
+
+
+def _macro_f1(counts: np.ndarray) -> np.ndarray:
+    both = counts.sum(axis=2) + counts.sum(axis=1)
+    return _mean_of_defined(_divide(2 * _hits(counts), both))
+
+
+def _mcc(counts: np.ndarray) -> np.ndarray:
+    """Gorodkin's correlation for any number of classes; 0 where a side is constant."""
     truth, predicted = counts.sum(axis=2), counts.sum(axis=1)
     total = truth.sum(axis=1)
-    # Gorodkin's correlation for any number of classes; 0 where either side is constant.
-    agreement = hits.sum(axis=1) * total - np.sum(truth * predicted, axis=1)
+    agreement = _hits(counts).sum(axis=1) * total - np.sum(truth * predicted, axis=1)
     spread = (total**2 - np.sum(predicted**2, axis=1)) * (
         total**2 - np.sum(truth**2, axis=1)
     )
-    return {
-        "accuracy": hits.sum(axis=1) / total,
-        "balanced_accuracy": _mean_of_defined(_divide(hits, truth)),
-        "macro_f1": _mean_of_defined(_divide(2 * hits, truth + predicted)),
-        "mcc": np.nan_to_num(_divide(agreement, np.sqrt(np.maximum(spread, 0)))),
-    }
+    return np.nan_to_num(_divide(agreement, np.sqrt(np.maximum(spread, 0))))
 
 
 def _areas(
@@ -257,7 +182,7 @@ def _areas(
     order = np.argsort(-score, kind="stable")
     found = np.flatnonzero(positive[order])
     # Curves move only where a positive is: thresholds are ties that hold one.
-    last = _last_of_ties(score[order])
+    last = last_of_ties(score[order])
     held = np.unique(np.searchsorted(last, found))
     ends, begins = last[held], np.append(-1, last)[held]
     n_found = np.searchsorted(found, ends, side="right") - 1
@@ -284,7 +209,8 @@ def _areas(
     return roc, precision
 
 
-def _last_of_ties(descending: np.ndarray) -> np.ndarray:
+def last_of_ties(descending: np.ndarray) -> np.ndarray:
+    """Positions of the last of each stretch of equal values, (n_distinct,)."""
     return np.flatnonzero(np.append(np.diff(descending) != 0, True))
 
 
@@ -295,3 +221,53 @@ def _divide(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 def _mean_of_defined(values: np.ndarray) -> np.ndarray:
     defined = np.isfinite(values)
     return _divide(np.where(defined, values, 0).sum(axis=1), defined.sum(axis=1))
+
+
+@dataclass(frozen=True)
+class Score:
+    """A score: how it is computed, and what it is called wherever it is shown.
+
+    Parameters
+    ----------
+    key : str
+        In tables and JSON.
+    label : str
+        For readers.
+    of_counts : callable, optional
+        From weighted counts (n_resamples, true class, predicted class) to values
+        (n_resamples,); an area under a curve has none.
+    area : {0, 1}
+        Which of the curves' areas it is: of the ROC or the precision-recall curve.
+    least : float
+        No value is below it; none is above 1.
+    """
+
+    key: str
+    label: str
+    of_counts: Callable[[np.ndarray], np.ndarray] | None = None
+    area: int = 0
+    least: float = 0.0
+
+
+SCORES: dict[str, Score] = {
+    score.key: score
+    for score in (
+        Score("accuracy", "accuracy", _accuracy),
+        Score("balanced_accuracy", "balanced accuracy", _balanced_accuracy),
+        Score("macro_f1", "macro-F1", _macro_f1),
+        Score("mcc", "MCC", _mcc, least=-1.0),
+        Score("roc_auc", "ROC-AUC", area=0),
+        Score("prc_auc", "PRC-AUC", area=1),
+    )
+}
+"""What every decoder is scored by, in the order of tables."""
+
+_OTHER_LABELS = {"brier": "Brier score", "log_loss": "log-loss", "f1": "F1"}
+_OTHER_LABELS |= {"ece": "calibration error"}
+
+
+def score_label(name: str) -> str:
+    """Name that tables and figures give a score."""
+    if name in SCORES:
+        return SCORES[name].label
+    return _OTHER_LABELS.get(name, name.replace("_", " "))

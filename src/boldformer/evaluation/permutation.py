@@ -10,7 +10,7 @@ from sklearn.metrics import balanced_accuracy_score
 from boldformer.data.groups import shuffle_within
 from boldformer.data.splits import Fold, Splits
 from boldformer.errors import InputError
-from boldformer.training.linear import Rotation
+from boldformer.training.linear_decoder import Rotation
 from boldformer.training.solvers import one_against_rest, solve_squared_hinge
 
 # Enough to share what does not depend on labels, few enough to hold.
@@ -57,7 +57,7 @@ def permutation_test(
     Parameters
     ----------
     gram : ndarray, shape (n_windows, n_windows)
-        `boldformer.training.linear.gram_matrix` of all windows.
+        `boldformer.training.linear_decoder.gram_matrix` of all windows.
     y : ndarray of int, shape (n_windows,)
         Class of each window.
     runs : sequence, shape (n_windows,)
@@ -67,7 +67,7 @@ def permutation_test(
     n_permutations : int
         Shuffles; no p-value is below ``1 / (n_permutations + 1)``.
     C : float
-        Of `boldformer.training.linear.LinearDecoder`.
+        Of `boldformer.training.linear_decoder.LinearDecoder`.
     seed : int
         Of the shuffles.
 

@@ -9,27 +9,12 @@ import numpy as np
 
 from boldformer.config import EvaluationConfig
 from boldformer.errors import InputError
-from boldformer.evaluation.intervals import (
-    UNRELIABLE_BELOW,
-    Draws,
-    Estimate,
-    GroupBootstrap,
-    contributions,
-    holm,
-    sign_flip_test,
-)
+from boldformer.evaluation.baselines import BASELINES
+from boldformer.evaluation.intervals import UNRELIABLE_BELOW, Estimate
+from boldformer.evaluation.judge import MAIN_METRIC, Judge, Scored
 from boldformer.evaluation.metrics import SCORES
 
-COMPARED = ("accuracy", "balanced_accuracy")
-VERDICT_METRIC = "balanced_accuracy"
-_NAMES = {
-    "linear_svm": "the linear SVM",
-    "logistic": "logistic regression",
-    "parcels": "a perceptron on parcel means",
-    "nuisance": "nuisance signals alone",
-    "run_mean": "the mean image of the run alone",
-    "majority": "always guessing the most frequent label",
-}
+VERDICT_METRIC = MAIN_METRIC
 
 
 def summarise(
@@ -87,25 +72,23 @@ def summarise(
             wanted=f"one of {', '.join(probabilities)}",
         )
     y, tested, groups = _tested(y_true, probabilities, groups)
-    bootstrap = GroupBootstrap(
-        groups, config.n_resamples, config.level, config.seed, widening
-    )
-    draws = {name: bootstrap.draw(y, p) for name, p in tested.items()}
+    judge = Judge(y, groups, config, widening)
+    scored = {name: judge.score(p) for name, p in tested.items()}
     scores = {
-        name: _scores(bootstrap, drawn, labels, training_accuracy.get(name))
-        for name, drawn in draws.items()
+        name: _scores(judge, one, labels, training_accuracy.get(name))
+        for name, one in scored.items()
     }
-    predicted = {name: p.argmax(axis=1) for name, p in tested.items()}
-    comparisons = _comparisons(bootstrap, draws, decoder)
-    _add_p_values(comparisons, y, predicted, groups, config.seed, widening)
+    pairs = [(decoder, other) for other in scored if other != decoder]
+    comparisons = [one.to_dict() for one in judge.compare(scored, pairs)]
+    predicted = {name: one.predicted for name, one in scored.items()}
     return {
         "scores": scores,
         "comparisons": comparisons,
-        "verdict": _verdict(scores, comparisons, decoder, bootstrap, unit),
+        "verdict": _verdict(scores, comparisons, decoder, judge, unit),
         "groups": _groups(y, predicted, groups),
         "interval": {
             "unit": unit,
-            "n_units": bootstrap.n_units,
+            "n_units": judge.n_units,
             "level": config.level,
             "n_resamples": config.n_resamples,
             "widening": widening,
@@ -139,61 +122,21 @@ def _tested(
 
 
 def _scores(
-    bootstrap: GroupBootstrap,
-    drawn: Draws,
+    judge: Judge,
+    scored: Scored,
     labels: Sequence[str],
     training_accuracy: Sequence[float] | None,
 ) -> dict[str, Any]:
     found: dict[str, Any] = {
-        name: bootstrap.estimate(drawn, name).to_dict() for name in SCORES
+        name: judge.estimate(scored, name).to_dict() for name in SCORES
     }
     on_training = np.mean(training_accuracy) if training_accuracy else np.nan
     found["training_accuracy"] = Estimate(float(on_training)).to_dict()
     found["recall"] = {
-        label: bootstrap.estimate(drawn, f"recall_{k}").to_dict()
+        label: judge.estimate(scored, f"recall_{k}").to_dict()
         for k, label in enumerate(labels)
     }
     return found
-
-
-def _comparisons(
-    bootstrap: GroupBootstrap, draws: Mapping[str, Draws], decoder: str
-) -> list[dict[str, Any]]:
-    found = []
-    for metric in COMPARED:
-        for other in draws:
-            if other == decoder:
-                continue
-            gap = bootstrap.difference(draws[decoder], draws[other], metric).to_dict()
-            row: dict[str, Any] = {"a": decoder, "b": other, "metric": metric}
-            found.append(row | {"difference": gap.pop("value")} | gap)
-    return found
-
-
-def _add_p_values(
-    comparisons: list[dict[str, Any]],
-    y: np.ndarray,
-    predicted: Mapping[str, np.ndarray],
-    groups: np.ndarray,
-    seed: int,
-    widening: float,
-) -> None:
-    """Add sign-flip p-values, Holm-corrected among the comparisons of a metric."""
-    for metric in COMPARED:
-        rows = [row for row in comparisons if row["metric"] == metric]
-        p_values = []
-        for row in rows:
-            a, b = (_contributions(y, predicted[row[side]], metric) for side in "ab")
-            p_values.append(sign_flip_test(a - b, groups, seed, widening))
-        corrected = holm(np.array(p_values))
-        for row, p_value, held in zip(rows, p_values, corrected, strict=True):
-            row |= {"p_value": p_value, "p_holm": float(held)}
-
-
-def _contributions(y: np.ndarray, predicted: np.ndarray, metric: str) -> np.ndarray:
-    if metric == "accuracy":
-        return (y == predicted) / len(y)
-    return contributions(y, predicted)
 
 
 def _groups(
@@ -216,17 +159,19 @@ def _verdict(
     scores: Mapping[str, Any],
     comparisons: Sequence[Mapping[str, Any]],
     decoder: str,
-    bootstrap: GroupBootstrap,
+    judge: Judge,
     unit: str,
 ) -> dict[str, Any]:
     estimate = scores[decoder][VERDICT_METRIC]
     chance = 1 / len(scores[decoder]["recall"])
-    units = f"{bootstrap.n_units} {_plural(unit, bootstrap.n_units)}"
+    units = f"{judge.n_units} {_plural(unit, judge.n_units)}"
     name = f"The {decoder.replace('_', ' ')}"
     held = estimate["low"] is not None
     beats_chance = held and estimate["low"] > chance
     interval = (
-        f" ({100 * bootstrap.level:g} % interval {_span(estimate)})" if held else ""
+        f" ({100 * judge.bootstrap.level:g} % interval {_span(estimate)})"
+        if held
+        else ""
     )
     sentences = [
         f"{name} reaches a balanced accuracy of {estimate['value']:.2f}{interval} "
@@ -244,7 +189,7 @@ def _verdict(
     }
     if not held:
         sentences.append(f"With {units} there is no interval: nothing is claimed.")
-    elif bootstrap.n_units < UNRELIABLE_BELOW:
+    elif judge.n_units < UNRELIABLE_BELOW:
         sentences.append(f"With only {units} the intervals are unreliable.")
     on_training = scores[decoder]["training_accuracy"]["value"]
     if on_training is not None and on_training < 1.5 * chance:
@@ -256,7 +201,7 @@ def _verdict(
 
 
 def _compared(row: Mapping[str, Any], beats: bool) -> str:
-    other = _NAMES.get(row["b"], row["b"])
+    other = BASELINES[row["b"]].name if row["b"] in BASELINES else row["b"]
     held = row["low"] is not None
     interval = f", interval {_span(row)}" if held else ""
     worse = held and row["high"] < 0

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 
-from boldformer.config import ModelConfig, TrainingConfig
 from boldformer.data.windows import WindowSet
 from boldformer.errors import InputError
-from boldformer.evaluation.transfer import Episode
+from boldformer.evaluation.experiment import Experiment
+from boldformer.evaluation.transfer_learners import Episode
 from boldformer.models.base import DecoderModel
-from boldformer.training.alignment import centring
-from boldformer.training.estimate import estimate, probabilities
+from boldformer.training.feature_alignment import centring
 from boldformer.training.fit import fit_model
 
 TUNED = ("head", "all")
@@ -27,9 +28,9 @@ class AlignedWindows:
     windows : WindowSet
         What is read.
     groups : ndarray of str, shape (n_windows,), optional
-        Runs or sites, centred and scaled as `boldformer.training.alignment.centre`
-        does with window means; nothing is without them. Voxels outside the mask become
-        zero either way.
+        Runs or sites, centred and scaled as
+        `boldformer.training.feature_alignment.centre` does with window means; nothing
+        is without them. Voxels outside the mask become zero either way.
     """
 
     def __init__(self, windows: WindowSet, groups: np.ndarray | None = None) -> None:
@@ -50,6 +51,29 @@ class AlignedWindows:
         chosen = copy.copy(self)
         chosen.windows, chosen.which = self.windows[rows], self.which[rows]
         return chosen
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """One row a window."""
+        return self.windows.table
+
+    @property
+    def groups(self) -> np.ndarray:
+        """Subject (or family) of each window, its run where there is one subject."""
+        return self.windows.groups
+
+    @property
+    def t_r(self) -> float:
+        """Seconds between frames."""
+        return self.windows.t_r
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of which windows these are, and of how they are aligned."""
+        digest = hashlib.sha256(self.windows.hash.encode())
+        for values in (self.shift, self.scale, self.which):
+            digest.update(np.ascontiguousarray(values).tobytes())
+        return digest.hexdigest()
 
     @property
     def shape(self) -> tuple[int, int, int, int, int]:
@@ -79,20 +103,11 @@ class NetworkTransfer:
 
     Parameters
     ----------
-    model, training : ModelConfig, TrainingConfig
-        Settings.
-    windows : AlignedWindows
-        All windows.
-    y : ndarray of int, shape (n_source,)
-        Classes of the training windows.
-    groups : ndarray of str, shape (n_source,)
-        Their subjects.
+    experiment : Experiment
+        Aligned windows of all sites, and the network.
     source, target : ndarray of int
-        Rows of the training sites and of the test site.
-    n_outputs : int
-        Number of classes.
-    t_r : float
-        Seconds between frames.
+        Rows of the training sites and of the test site; labels of the latter are not
+        looked at.
     tuned : {"head", "all"}
         What the shots change.
     epochs : int
@@ -103,16 +118,10 @@ class NetworkTransfer:
 
     def __init__(
         self,
-        model: ModelConfig,
-        training: TrainingConfig,
-        windows: AlignedWindows,
-        y: np.ndarray,
-        groups: np.ndarray,
+        experiment: Experiment,
         *,
         source: np.ndarray,
         target: np.ndarray,
-        n_outputs: int,
-        t_r: float,
         tuned: str = "head",
         epochs: int = 10,
         progress: bool = False,
@@ -123,19 +132,9 @@ class NetworkTransfer:
                 wanted=f"one of {', '.join(TUNED)}",
                 received=repr(tuned),
             )
-        self.training, self.t_r, self.tuned = training, t_r, tuned
-        self.epochs = epochs
-        self.target = windows[target]
-        self.model, _ = estimate(
-            model,
-            training,
-            windows[source],
-            y,
-            groups,
-            n_outputs=n_outputs,
-            t_r=t_r,
-            progress=progress,
-        )
+        self.experiment, self.target = experiment, target
+        self.tuned, self.epochs = tuned, epochs
+        self.model, _ = experiment.fit(source, progress=progress)
 
     def zero_shot(self) -> np.ndarray:
         """Predicted class of every test-site window, int (n_target,)."""
@@ -146,23 +145,25 @@ class NetworkTransfer:
         model = copy.deepcopy(self.model)
         if self.tuned == "head":
             train_head_only(model)
-        tuning = replace(
-            self.training, max_epochs=self.epochs, patience=0, linear_path="off"
-        )
-        windows = self.target[episode.shots]
+        windows = self.experiment.windows[self.target[episode.shots]]
         fit_model(
             model,
             windows,
             y,
             np.full(len(y), episode.subject),
-            tuning,
-            times_s=np.arange(windows.shape[1]) * self.t_r,
+            replace(
+                self.experiment.training,
+                max_epochs=self.epochs,
+                patience=0,
+                linear_path="off",
+            ),
+            times_s=np.arange(windows.shape[1]) * windows.t_r,
             progress=False,
         )
         return self._predict(model, self.target[episode.test])
 
-    def _predict(self, model: DecoderModel, windows: AlignedWindows) -> np.ndarray:
-        return probabilities(model, windows, self.training, self.t_r).argmax(axis=1)
+    def _predict(self, model: DecoderModel, rows: np.ndarray) -> np.ndarray:
+        return self.experiment.predict_proba(model, rows).argmax(axis=1)
 
 
 def train_head_only(model: DecoderModel) -> None:

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from boldformer.config import EvaluationConfig
 from boldformer.data.groups import resampling_groups, split_groups
 from boldformer.data.splits import make_folds
-from boldformer.evaluation.baselines import BASELINES, out_of_fold
-from boldformer.evaluation.intervals import Estimate, GroupBootstrap
-from boldformer.evaluation.metrics import weighted_recall
-from boldformer.evaluation.transfer import (
+from boldformer.evaluation.baselines import BASELINES
+from boldformer.evaluation.intervals import Estimate
+from boldformer.evaluation.judge import MAIN_METRIC, Judge, Scored
+from boldformer.evaluation.out_of_fold import out_of_fold
+from boldformer.evaluation.transfer_learners import (
     Episode,
     Learner,
     Shots,
@@ -22,12 +24,10 @@ from boldformer.evaluation.transfer import (
     predict_alone,
 )
 
-SETTINGS = ("zero-shot", "few-shot", "within-subject", "within-site")
-
 
 @dataclass(frozen=True, eq=False)
-class Scored:
-    """Balanced accuracy of one setting, plain and resampled over subjects.
+class SettingScore:
+    """Balanced accuracy of one setting on one test site.
 
     Parameters
     ----------
@@ -38,13 +38,12 @@ class Scored:
         Names; `shots` is "0" where there are none.
     n_subjects : int
         Subjects that were scored.
-    rows, predicted : ndarray of int, shape (n_predictions,)
-        Windows of the test site, of which some occur several times, and the class each
-        was given.
-    estimate : Estimate
-        Value and interval.
-    resampled : ndarray, shape (n_resamples,)
-        For paired differences.
+    rows : ndarray of int, shape (n_predictions,)
+        Windows of the test site, of which some occur several times.
+    judge : Judge
+        Of these rows.
+    scored : Scored
+        What they were given.
     """
 
     setting: str
@@ -53,12 +52,20 @@ class Scored:
     model: str
     n_subjects: int
     rows: np.ndarray
-    predicted: np.ndarray
-    estimate: Estimate
-    resampled: np.ndarray
+    judge: Judge
+    scored: Scored
+
+    @property
+    def estimate(self) -> Estimate:
+        """Value and interval."""
+        return self.judge.estimate(self.scored)
+
+    def minus(self, other: SettingScore) -> Estimate:
+        """How much better this is than `other`, which scores the same rows."""
+        return self.judge.difference(self.scored, other.scored)
 
 
-class Judge:
+class SiteJudge:
     """Scores predictions on one test site, always with the same resamples.
 
     Parameters
@@ -69,8 +76,8 @@ class Judge:
         Classes.
     n_classes : int
         How many there are.
-    n_resamples, level, seed
-        See `GroupBootstrap`.
+    evaluation : EvaluationConfig
+        Resamples, level and seed.
     """
 
     def __init__(
@@ -78,16 +85,11 @@ class Judge:
         table: pd.DataFrame,
         y: np.ndarray,
         n_classes: int,
-        *,
-        n_resamples: int = 1000,
-        level: float = 0.95,
-        seed: int = 0,
+        evaluation: EvaluationConfig,
     ) -> None:
         self.table, self.y, self.n_classes = table, y, n_classes
         self.unit, self.groups = resampling_groups(table)
-        self._resample = functools.partial(
-            GroupBootstrap, n_resamples=n_resamples, level=level, seed=seed
-        )
+        self._evaluation = evaluation
 
     def score(
         self,
@@ -98,53 +100,35 @@ class Judge:
         alignment: str = "none",
         shots: str = "0",
         model: str = "linear",
-    ) -> Scored:
+    ) -> SettingScore:
         """Score the predictions of some rows."""
-        bootstrap = self._resample(self.groups[rows])
-        value, resampled = (
-            self._balanced_accuracy(rows, predicted, weights)
-            for weights in (np.ones((1, len(rows))), bootstrap.weights)
+        judge = Judge(
+            self.y[rows], self.groups[rows], self._evaluation, scores=[MAIN_METRIC]
         )
-        return Scored(
-            setting,
-            alignment,
-            shots,
-            model,
-            int(self.table["subject"].iloc[rows].nunique()),
-            rows,
-            predicted,
-            bootstrap.around(float(value[0]), resampled),
-            resampled,
+        n_subjects = int(self.table["subject"].iloc[rows].nunique())
+        scored = judge.score(np.eye(self.n_classes)[predicted])
+        return SettingScore(
+            setting, alignment, shots, model, n_subjects, rows, judge, scored
         )
 
-    def _balanced_accuracy(
-        self, rows: np.ndarray, predicted: np.ndarray, weights: np.ndarray
-    ) -> np.ndarray:
-        recall = weighted_recall(self.y[rows], predicted, self.n_classes, weights)
-        present = np.isfinite(recall)
-        total = np.where(present, recall, 0.0).sum(axis=1)
-        return total / np.maximum(present.sum(axis=1), 1)
-
-    def difference(self, a: Scored, b: Scored) -> Estimate:
-        """How much better `a` is than `b`, which scores the same rows."""
-        bootstrap = self._resample(self.groups[a.rows])
-        value = a.estimate.value - b.estimate.value
-        return bootstrap.around(value, a.resampled - b.resampled)
-
-    def same_rows(self, scored: Scored, like: Scored) -> Scored:
+    def same_rows(self, one: SettingScore, like: SettingScore) -> SettingScore:
         """Score predictions of every window again, on the rows that `like` scores."""
         return self.score(
             like.rows,
-            scored.predicted[like.rows],
-            scored.setting,
-            alignment=scored.alignment,
-            model=scored.model,
+            one.scored.predicted[like.rows],
+            one.setting,
+            alignment=one.alignment,
+            model=one.model,
         )
 
 
 def score_transfer(
-    judge: Judge, learner: Learner, shots: Sequence[Shots], alignment: str, model: str
-) -> Iterator[Scored]:
+    judge: SiteJudge,
+    learner: Learner,
+    shots: Sequence[Shots],
+    alignment: str,
+    model: str,
+) -> Iterator[SettingScore]:
     """Score a decoder of other sites without shots, then with each number of them."""
     every = np.arange(len(judge.y))
     yield judge.score(
@@ -156,20 +140,20 @@ def score_transfer(
 
 
 def score_alone(
-    judge: Judge, features: np.ndarray, shots: Sequence[Shots], alignment: str
-) -> Iterator[Scored]:
+    judge: SiteJudge, features: np.ndarray, shots: Sequence[Shots], alignment: str
+) -> Iterator[SettingScore]:
     """Score decoders fitted to a subject's shots alone."""
     alone = functools.partial(predict_alone, features)
     return _episodic(judge, alone, shots, "within-subject", alignment=alignment)
 
 
 def _episodic(
-    judge: Judge,
+    judge: SiteJudge,
     predict: Callable[[Episode, np.ndarray], np.ndarray],
     shots: Sequence[Shots],
     setting: str,
     **names: str,
-) -> Iterator[Scored]:
+) -> Iterator[SettingScore]:
     for wanted in shots:
         episodes, _ = make_episodes(judge.table, wanted)
         if not episodes:
@@ -181,7 +165,9 @@ def _episodic(
         )
 
 
-def score_within_site(judge: Judge, features: np.ndarray, alignment: str) -> Scored:
+def score_within_site(
+    judge: SiteJudge, features: np.ndarray, alignment: str
+) -> SettingScore:
     """Score the linear decoder trained on the test site's other subjects.
 
     The reference that transfer is held against; other runs where there is one subject.

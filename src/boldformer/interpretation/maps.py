@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from boldformer.data.store import Grid
+from boldformer.data.windows import WindowSet
 from boldformer.errors import InputError
 from boldformer.models.base import DecoderModel
 from boldformer.training.source import WindowSource
@@ -78,6 +79,35 @@ def class_maps(
         maps = _METHODS[method](model, x, torch.as_tensor(targets[rows]), times)
         np.add.at(sums, targets[rows], maps.double().numpy())
     return sums, np.bincount(targets, minlength=model.n_outputs)
+
+
+def label_images(
+    model: DecoderModel,
+    windows: WindowSet,
+    classes: Sequence[str],
+    method: str,
+    t_r: float,
+) -> dict[str, nib.Nifti1Image]:
+    """Mean map of each label that occurs, in the grid of the recordings.
+
+    Parameters
+    ----------
+    model, windows, method
+        As for `class_maps`.
+    classes : sequence of str
+        Labels by column of the model's output.
+    t_r : float
+        Seconds between the frames of a window.
+    """
+    columns = {label: i for i, label in enumerate(classes)}
+    targets = np.array([columns[label] for label in windows.labels])
+    times_s = np.arange(windows.shape[1]) * t_r
+    sums, counts = class_maps(model, windows, targets, method, times_s=times_s)
+    return {
+        str(label): to_image(total / n, windows.grid, windows.box, windows.mask)
+        for label, total, n in zip(classes, sums, counts, strict=True)
+        if n
+    }
 
 
 def _attention(

@@ -15,6 +15,7 @@ from boldformer.models.registry import (
     model_parameters,
     register,
 )
+from boldformer.models.streaming import open_stream
 from boldformer.models.transformer import Transformer
 
 __all__ = [
@@ -31,5 +32,6 @@ __all__ = [
     "get_model",
     "list_models",
     "model_parameters",
+    "open_stream",
     "register",
 ]

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from boldformer.errors import InputError
-from boldformer.models.base import masked_mean
+from boldformer.models.frames import masked_mean
 from boldformer.models.layers import DropConnectLinear, Dropping
 
 # Shape suffixes:

@@ -6,8 +6,8 @@ import math
 
 from torch import Tensor, nn
 
-from boldformer.models.base import masked_mean
 from boldformer.models.encoding import TokenModel
+from boldformer.models.frames import masked_mean
 from boldformer.models.layers import DropConnectLinear, VolumeEncoder
 from boldformer.models.registry import register
 

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from boldformer.models.base import DecoderModel, frame_times
+from boldformer.models.base import DecoderModel
+from boldformer.models.frames import frame_times
 from boldformer.models.layers import Conv3d
 from boldformer.models.registry import register
 

@@ -6,9 +6,9 @@ from torch import Tensor, nn
 
 from boldformer.errors import InputError
 from boldformer.models.attention import Pooling, TimeTransformer
-from boldformer.models.base import DecoderModel, frame_times, group_frames
+from boldformer.models.base import DecoderModel
+from boldformer.models.frames import frame_times, group_frames
 from boldformer.models.linear import LinearReadout, window_mean
-from boldformer.models.streaming import TokenStream
 
 # Shape suffixes: B windows  T frames  G groups of frames  N volumes (B·G)
 # C channels  P positions  E width of a position's token  D width  X, Y, Z voxels
@@ -22,7 +22,7 @@ class TokenModel(DecoderModel):
     `encode` each by itself (B, G, width) → `mix` (B, width) → logits (B, n_outputs).
 
     A subclass sets `frames_per_token` and `width` and calls `reset_head`. Since no
-    token depends on another volume than its own, `stream` encodes each only once.
+    token depends on another volume than its own, a stream encodes each only once.
 
     Attributes
     ----------
@@ -110,10 +110,6 @@ class TokenModel(DecoderModel):
             if self.linear_skip
             else None
         )
-
-    def stream(self, n_times: int | None = None) -> TokenStream:
-        """Decode a run volume by volume from cached tokens; see `TokenStream`."""
-        return TokenStream(self, n_times)
 
 
 class GridModel(TokenModel):

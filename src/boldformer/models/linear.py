@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from boldformer.models.base import DecoderModel, frame_times, masked_mean
+from boldformer.models.base import DecoderModel
+from boldformer.models.frames import frame_times, masked_mean
 from boldformer.models.registry import register
 
 # Shape suffixes: B windows  T frames  V voxels x channels  K classes

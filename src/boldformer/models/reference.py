@@ -8,7 +8,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from boldformer.models.base import DecoderModel, frame_times, masked_mean
+from boldformer.models.base import DecoderModel
+from boldformer.models.frames import frame_times, masked_mean
 from boldformer.models.layers import Conv3d
 from boldformer.models.registry import register
 

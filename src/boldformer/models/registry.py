@@ -51,6 +51,11 @@ def get_model(name: str) -> type[DecoderModel]:
     return _MODELS[name]
 
 
+def name_of(model: DecoderModel) -> str:
+    """Name under which the class of a model is registered."""
+    return next(name for name, kind in _MODELS.items() if kind is type(model))
+
+
 def model_parameters(name: str) -> dict[str, Any]:
     """Parameters a user may set on a model, with their defaults."""
     parameters = inspect.signature(get_model(name)).parameters

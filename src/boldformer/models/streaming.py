@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from boldformer.errors import InputError
-
-if TYPE_CHECKING:
-    from boldformer.models.base import DecoderModel
-    from boldformer.models.encoding import TokenModel
+from boldformer.models.base import DecoderModel
+from boldformer.models.encoding import TokenModel
 
 # Shape suffixes: T frames  G groups of frames  C channels  X, Y, Z voxels
 # D width of a token  K classes
@@ -245,6 +242,25 @@ class TokenStream(Stream):
         """Token of the mean of the last volumes, (D,)."""
         x_CXYZ = torch.stack(list(self._recent)[-n_frames:]).mean(dim=0)
         return self.model.encode(x_CXYZ.unsqueeze(0))[0]
+
+
+def open_stream(model: DecoderModel, n_times: int | None = None) -> Stream:
+    """Decode a run volume by volume, each window as the model itself would.
+
+    Parameters
+    ----------
+    model, n_times
+        See `Stream`.
+
+    Returns
+    -------
+    Stream
+        Models whose tokens depend on one volume each encode each only once
+        (`TokenStream`); the others read the whole window at every volume
+        (`WindowStream`).
+    """
+    kind = TokenStream if isinstance(model, TokenModel) else WindowStream
+    return kind(model, n_times)  # type: ignore[arg-type]
 
 
 def _weight_of(model: DecoderModel) -> Tensor:

@@ -136,6 +136,8 @@ class Step:
     twin : callable
         ``twin(t_r, **settings)`` makes the `CausalStep` that gives the rows of
         ``causal`` one by one.
+    meaning : str
+        What it does, for a reader: an imperative sentence.
     regular : bool
         ``batch`` needs evenly spaced frames. (Causal forms cope with gaps.)
     ordered : bool
@@ -145,6 +147,7 @@ class Step:
     batch: Callable[..., np.ndarray]
     causal: Callable[..., np.ndarray]
     twin: Callable[..., CausalStep]
+    meaning: str
     regular: bool = False
     ordered: bool = True
 

@@ -7,19 +7,32 @@ import inspect
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from boldformer.errors import InputError
 from boldformer.preprocessing.base import Step
 
+
 # Steps on the grid and on the choice of volumes, done while a run is read, with the
 # settings they take; they are part of the record and of its hash.
-READING_SETTINGS: dict[str, tuple[str, ...]] = {
-    "drop_volumes": ("dummy_scans",),
-    "brain_mask": ("n_first",),
-    "resample": ("voxel_size_mm", "shape", "affine"),
-    "pad_or_crop": ("shape",),
-    "smooth": ("fwhm_mm",),
+class ReadingStep(NamedTuple):
+    """A step done while volumes are read: its settings, and what it does."""
+
+    settings: tuple[str, ...]
+    meaning: str
+
+
+READING_STEPS: dict[str, ReadingStep] = {
+    "drop_volumes": ReadingStep(
+        ("dummy_scans",), "Leave out volumes from before the signal is steady"
+    ),
+    "brain_mask": ReadingStep(("n_first",), "Keep the voxels inside the brain"),
+    "resample": ReadingStep(
+        ("voxel_size_mm", "shape", "affine"),
+        "Resample every volume to another grid of the same space",
+    ),
+    "pad_or_crop": ReadingStep(("shape",), "Bring every volume to one shape"),
+    "smooth": ReadingStep(("fwhm_mm",), "Smooth every volume with a Gaussian"),
 }
 # What a step is written with beside its settings.
 _OWN_KEYS = ("step", "causal")
@@ -59,7 +72,7 @@ def check_steps(
     last_in_time = ""
     for step in written:
         name = step.get("step")
-        known = (*READING_SETTINGS, *registry)
+        known = (*READING_STEPS, *registry)
         if name not in known:
             raise InputError(
                 f"unknown preprocessing step {name!r}",
@@ -76,7 +89,7 @@ def check_steps(
                 wanted="steps done while reading before steps along time",
                 fix=f"move {name!r} to the front",
             )
-        _check_names(str(name), settings_of(step), READING_SETTINGS[str(name)])
+        _check_names(str(name), settings_of(step), READING_STEPS[str(name)].settings)
 
 
 def _check_settings(step: Mapping[str, Any], form: Step) -> None:

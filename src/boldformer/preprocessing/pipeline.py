@@ -14,7 +14,7 @@ from boldformer.config import PreprocessingConfig
 from boldformer.errors import InputError
 from boldformer.preprocessing.base import CausalStep, Frame, RunContext
 from boldformer.preprocessing.checks import (
-    READING_SETTINGS,
+    READING_STEPS,
     check_steps,
     parameters_of,
     settings_of,
@@ -30,9 +30,15 @@ __all__ = [
     "Pipeline",
     "RunContext",
     "pipeline_from_config",
+    "step_meaning",
 ]
 
-READING_STEPS = tuple(READING_SETTINGS)
+
+def step_meaning(name: str) -> str:
+    """Say what a step does, for a reader; empty for one that is not known."""
+    step = STEPS.get(name) or READING_STEPS.get(name)
+    return step.meaning if step else ""
+
 
 # A causal pipeline knows neither how many volumes a run will show to be unsteady nor
 # its mean image: it drops a fixed number and masks the first ones it keeps.

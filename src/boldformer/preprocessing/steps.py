@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from boldformer.preprocessing import causal, confounds, filtering, normalisation
+from boldformer.preprocessing import causal, filtering, normalisation
+from boldformer.preprocessing import regression as confounds
 from boldformer.preprocessing.base import CausalStep, RunContext, Step, replay
 from boldformer.preprocessing.despike import despike
 from boldformer.preprocessing.recursive import recursive_residuals
@@ -164,26 +165,57 @@ def _causal_smooth_time(data: np.ndarray, run: RunContext, fwhm_s: float) -> np.
 
 
 STEPS: dict[str, Step] = {
-    "despike": Step(_despike, _replayed(causal.CausalDespike), causal.CausalDespike),
-    "scrub": Step(_scrub, _causal_scrub, causal.CausalScrub),
+    "despike": Step(
+        _despike,
+        _replayed(causal.CausalDespike),
+        causal.CausalDespike,
+        "Squash spikes of single voxels",
+    ),
+    "scrub": Step(
+        _scrub,
+        _causal_scrub,
+        causal.CausalScrub,
+        "Replace volumes that moved by what their neighbours say",
+    ),
     "centre": Step(
         _centre,
         _replayed(causal.CausalCentre),
         causal.CausalCentre,
+        "Subtract each voxel's mean over its run",
         ordered=False,
     ),
     "percent_signal_change": Step(
         _percent_signal_change,
         _replayed(causal.CausalPercentSignalChange),
         causal.CausalPercentSignalChange,
+        "Express each voxel in percent of its mean over its run",
         ordered=False,
     ),
-    "clean": Step(_clean, _causal_clean, causal.CausalClean),
-    "filter": Step(_filter, _causal_filter, causal.CausalFilter, regular=True),
+    "clean": Step(
+        _clean,
+        _causal_clean,
+        causal.CausalClean,
+        "Take drifts and confounds out, in one projection",
+    ),
+    "filter": Step(
+        _filter,
+        _causal_filter,
+        causal.CausalFilter,
+        "Filter each voxel in frequency",
+        regular=True,
+    ),
     "smooth_time": Step(
-        _smooth_time, _causal_smooth_time, causal.CausalSmoothTime, regular=True
+        _smooth_time,
+        _causal_smooth_time,
+        causal.CausalSmoothTime,
+        "Smooth each voxel along time with a Gaussian",
+        regular=True,
     ),
     "zscore": Step(
-        _zscore, _replayed(causal.CausalZscore), causal.CausalZscore, ordered=False
+        _zscore,
+        _replayed(causal.CausalZscore),
+        causal.CausalZscore,
+        "Scale each voxel to unit variance over its run",
+        ordered=False,
     ),
 }

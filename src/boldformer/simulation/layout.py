@@ -12,7 +12,7 @@ import pandas as pd
 from boldformer.data.atomic import write_json, write_text, write_tsv
 from boldformer.simulation.activation import load_foci
 from boldformer.simulation.anatomy import SPACE
-from boldformer.simulation.recording import random_source
+from boldformer.simulation.simulated_recording import random_source
 from boldformer.simulation.spec import CohortSpec
 
 BIDS_VERSION = "1.10.0"

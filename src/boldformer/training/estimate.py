@@ -6,14 +6,41 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from boldformer.config import ModelConfig, TrainingConfig
 from boldformer.models.base import DecoderModel
 from boldformer.models.registry import create
 from boldformer.training.augment import Transform
+from boldformer.training.devices import local_seed
 from boldformer.training.fit import FitResult, fit_model, predict_proba
 from boldformer.training.source import WindowSource
+
+
+def build_model(
+    model: ModelConfig, shape: tuple[int, ...], n_outputs: int, seed: int
+) -> DecoderModel:
+    """Build the model that settings name for windows of a shape, untrained.
+
+    Parameters
+    ----------
+    model : ModelConfig
+        Settings.
+    shape : tuple of int
+        ``(n_windows, n_times, x, y, z)``.
+    n_outputs : int
+        Number of classes.
+    seed : int
+        Of the weights.
+    """
+    _, n_times, x, y, z = shape
+    with local_seed(seed):
+        return create(
+            model.name,
+            n_outputs=n_outputs,
+            n_times=n_times,
+            volume_shape=(x, y, z),
+            **model.parameters,
+        )
 
 
 def estimate(
@@ -62,24 +89,14 @@ def estimate(
     result : FitResult
         Its history.
     """
-    _, n_times, *volume_shape = windows.shape
-    x, y, z = volume_shape
-    with torch.random.fork_rng():
-        torch.manual_seed(training.seed)
-        built = create(
-            model.name,
-            n_outputs=n_outputs,
-            n_times=n_times,
-            volume_shape=(x, y, z),
-            **model.parameters,
-        )
+    built = build_model(model, windows.shape, n_outputs, training.seed)
     result = fit_model(
         built,
         windows,
         targets,
         groups,
         training,
-        times_s=np.arange(n_times) * t_r,
+        times_s=np.arange(windows.shape[1]) * t_r,
         classes=classes,
         transform=transform,
         checkpoint_dir=checkpoint_dir,

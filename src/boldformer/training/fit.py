@@ -13,7 +13,7 @@ import pandas as pd
 from lightning.pytorch.callbacks import EarlyStopping
 
 from boldformer.config import TrainingConfig
-from boldformer.data.protocol import Protocol, Use
+from boldformer.data.audit.fit_log import FitLog, Use
 from boldformer.data.splits import held_out_groups
 from boldformer.errors import InputError
 from boldformer.models import DecoderModel
@@ -34,7 +34,7 @@ from boldformer.training.callbacks import (
 )
 from boldformer.training.checkpoint import fingerprint
 from boldformer.training.devices import launched_processes, resolve_device
-from boldformer.training.linear import LinearDecoder
+from boldformer.training.linear_decoder import LinearDecoder
 from boldformer.training.module import TrainingModule
 from boldformer.training.predict import predict_proba
 from boldformer.training.sides import refuse_sides
@@ -191,14 +191,10 @@ def _fit_linear(
     config: TrainingConfig,
     **_: Any,
 ) -> FitResult:
-    fit_readout(
-        model.readout, windows, labels, groups, LinearDecoder(model.loss, model.C)
-    )
-    protocol, rows = Protocol(), np.arange(len(windows))
-    protocol.record("linear weights", rows)
-    protocol.record("penalty and voxels", rows, purpose="select")
+    log, decoder = FitLog(), LinearDecoder(model.loss, model.C)
+    fit_readout(model.readout, windows, labels, groups, log, decoder)
     history = pd.DataFrame(columns=list(HISTORY_COLUMNS))
-    return FitResult(history, 0, 0, 0.0, tuple(protocol))
+    return FitResult(history, 0, 0, 0.0, tuple(log))
 
 
 def _fit_network(
@@ -227,12 +223,7 @@ def _fit_network(
     train = rows if held is None else rows[~held]
     model.set_brain(_brain(windows))
     skip: Any = getattr(model, "skip", None)
-    path = _linear_path(skip, groups, config)
-    offsets = None
-    if path == "before":
-        means = gather_means(windows, rows)
-        offsets = start_readout(skip, windows, means, labels, groups)
-    batches = Batches(windows, labels, times_s, offsets)
+    path, log = _linear_path(skip, groups, config), FitLog()
     weights, chances = class_balance(labels[train], model.n_outputs, config.balance)
     processes = launched_processes()
     order = SeededBatches(
@@ -244,11 +235,18 @@ def _fit_network(
         n_processes=processes.total,
         rank=processes.rank,
     )
-    device = resolve_device(config.device)
-    loaders = [batch_loader(batches, order, device)]
+    log.record("network weights", order.indices)
+    orders = [order]
     if held is not None:
-        held_order = SeededBatches(rows[held], config.batch_size, None)
-        loaders.append(batch_loader(batches, held_order, device))
+        orders.append(SeededBatches(rows[held], config.batch_size, None))
+        log.record("early stopping", orders[1].indices, purpose="stop")
+    offsets = None
+    if path == "before":
+        means = gather_means(windows, rows)
+        offsets = start_readout(skip, windows, means, labels, groups, log)
+    batches = Batches(windows, labels, times_s, offsets)
+    device = resolve_device(config.device)
+    loaders = [batch_loader(batches, one, device) for one in orders]
     module = TrainingModule(
         model,
         config,
@@ -272,27 +270,14 @@ def _fit_network(
     run_trainer(module, loaders, callbacks, config, checkpoint)
     model.cpu().load_state_dict(best.weights, strict=True)
     if path == "beside":
-        fit_readout(skip, windows, labels, groups)
+        fit_readout(skip, windows, labels, groups, log)
     return FitResult(
         history=pd.DataFrame(history.rows, columns=list(HISTORY_COLUMNS)),
         epochs=len(history.rows),
         best_epoch=best.epoch,
         seconds=0.0,
-        uses=_declared(train, held, path != "off"),
+        uses=tuple(log),
     )
-
-
-def _declared(
-    train: np.ndarray, held: np.ndarray | None, has_path: bool
-) -> tuple[Use, ...]:
-    protocol = Protocol()
-    protocol.record("network weights", train)
-    if held is not None:
-        protocol.record("early stopping", np.flatnonzero(held), purpose="stop")
-    if has_path:
-        everything = train if held is None else np.arange(len(held))
-        protocol.record("linear path", everything)
-    return tuple(protocol)
 
 
 def _early_stopping(patience: int) -> EarlyStopping:

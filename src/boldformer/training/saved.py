@@ -79,7 +79,7 @@ def write(
     classes = ", ".join(map(str, record["classes"]))
     with atomic_path(folder, ours=files) as temporary:
         temporary.mkdir()
-        save_model(model, record["model"], temporary)
+        save_model(model, temporary)
         write_json(
             temporary / _RECORD, {"format": FORMAT, "version": VERSION, **record}
         )

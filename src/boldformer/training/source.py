@@ -74,6 +74,18 @@ class ArrayWindows:
         self.windows = windows
         self.mask = mask.astype(bool)
 
+    @classmethod
+    def of(cls, X: np.ndarray) -> ArrayWindows:
+        """View an array of windows, volumes or features as windows."""
+        shapes = {2: (X.shape[0], 1, X.shape[-1], 1, 1), 4: (len(X), 1, *X.shape[1:])}
+        if X.ndim not in (*shapes, 5):
+            raise InputError(
+                "unusable array of windows",
+                wanted="(n, n_times, x, y, z), (n, x, y, z) or (n, n_features)",
+                received=f"{X.ndim} dimensions",
+            )
+        return cls(X.reshape(shapes.get(X.ndim, X.shape)))
+
     @property
     def shape(self) -> tuple[int, int, int, int, int]:
         """``(n_windows, n_times, x, y, z)``."""

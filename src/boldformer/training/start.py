@@ -5,8 +5,13 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from boldformer.data.audit.fit_log import FitLog
 from boldformer.models.linear import LinearReadout
-from boldformer.training.linear import LinearDecoder, fit_temperature, gram_matrix
+from boldformer.training.linear_decoder import (
+    LinearDecoder,
+    fit_temperature,
+    gram_matrix,
+)
 from boldformer.training.screening import grouped_folds
 from boldformer.training.source import WindowSource, gather_means
 
@@ -21,6 +26,7 @@ def fit_readout(
     source: WindowSource,
     labels: np.ndarray,
     groups: np.ndarray,
+    log: FitLog,
     decoder: LinearDecoder | None = None,
 ) -> None:
     """Fit a linear decoder to the means of all windows, into a readout.
@@ -35,11 +41,16 @@ def fit_readout(
         Classes.
     groups : ndarray of str, shape (n_windows,)
         What the decoder's inner folds keep apart.
+    log : FitLog
+        Takes in which windows it was fitted to.
     decoder : LinearDecoder, optional
         Settings; those of a network's skip path by default.
     """
-    means = gather_means(source, np.arange(len(source)))
+    rows = np.arange(len(source))
+    means = gather_means(source, rows)
+    log.record("linear path" if decoder is None else "linear weights", rows)
     if decoder is not None:
+        log.record("penalty and voxels", rows, purpose="select")
         decoder.fit(means, labels, groups)
         _set(readout, source, decoder, decoder.temperature_)
     else:
@@ -69,6 +80,7 @@ def start_readout(
     means: np.ndarray,
     labels: np.ndarray,
     groups: np.ndarray,
+    log: FitLog,
 ) -> np.ndarray:
     """Fit a linear decoder into `readout`; return its logits on groups not seen.
 
@@ -84,6 +96,8 @@ def start_readout(
         Classes.
     groups : ndarray of str, shape (n_windows,)
         Two at least.
+    log : FitLog
+        Takes in which windows it was fitted to.
 
     Returns
     -------
@@ -105,6 +119,7 @@ def start_readout(
         )
         crossed[test] = gram[np.ix_(test, train)] @ weight.T + bias
     temperature = max(fit_temperature(crossed, labels), LOWEST_TEMPERATURE)
+    log.record("linear path", np.arange(len(means)))
     decoder = LinearDecoder().fit(means, labels, groups)
     _set(readout, source, decoder, temperature)
     return (crossed / temperature).astype(np.float32)

@@ -11,21 +11,19 @@ from safetensors.torch import load_file, save_file
 from boldformer.data.atomic import atomic_path, write_json
 from boldformer.errors import InputError
 from boldformer.models.base import DecoderModel
-from boldformer.models.registry import get_model
+from boldformer.models.registry import get_model, name_of
 
 WEIGHTS = "model.safetensors"
 ARCHITECTURE = "model.json"
 
 
-def save_model(model: DecoderModel, name: str, folder: Path) -> None:
+def save_model(model: DecoderModel, folder: Path) -> None:
     """Write a model's weights and its architecture into a folder.
 
     Parameters
     ----------
     model : DecoderModel
         Any registered model.
-    name : str
-        Its name in the registry.
     folder : Path
         Made where it is missing.
     """
@@ -35,7 +33,8 @@ def save_model(model: DecoderModel, name: str, folder: Path) -> None:
     }
     with atomic_path(folder / WEIGHTS) as temporary:
         save_file(tensors, temporary)
-    write_json(folder / ARCHITECTURE, {"name": name, "config": model.get_config()})
+    described = {"name": name_of(model), "config": model.get_config()}
+    write_json(folder / ARCHITECTURE, described)
 
 
 def load_model(folder: Path) -> DecoderModel:

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-from importlib import resources
 from typing import Any
 
-import jinja2
 import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from boldformer.visualization.ablation import HYBRID, units_of
+from boldformer.visualization.ablation_figure import HYBRID, units_of
 from boldformer.visualization.drawing import Drawing, listed
-from boldformer.visualization.style import adapt_to_page
+from boldformer.visualization.page import render_study
 
-_ASSETS = resources.files("boldformer.visualization") / "templates"
 _SCORE = "balanced_accuracy"
 _SAME_COST = 0.01
 _FEW_UNITS = 7
@@ -148,7 +143,7 @@ def _amount(value: float) -> str:
 # --- the page ---------------------------------------------------------------------
 
 
-def render_page(
+def render_ablation(
     table: pd.DataFrame, record: dict[str, Any], drawing: Drawing, svg: str
 ) -> str:
     """Fill in a self-contained page: two sentences, the figure, three tables.
@@ -160,41 +155,24 @@ def render_page(
     record : dict
         ``ablation.json``.
     drawing : Drawing
-        Of `boldformer.visualization.ablation.draw_ablation`.
+        Of `boldformer.visualization.ablation_figure.draw_ablation`.
     svg : str
         The figure as it was written.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("boldformer.visualization"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["score"] = _score
-    environment.filters["whole"] = lambda value: f"{value:,.0f}"
-    style = (_ASSETS / "report.css").read_text("utf-8")
-    sha = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode("ascii")
-    picture = base64.b64encode(adapt_to_page(svg).encode()).decode("ascii")
-    return environment.get_template("ablation.html.j2").render(
+    return render_study(
+        "ablation.html.j2",
+        drawing,
+        svg,
         r=record,
         rows=[_plain(row) for row in table.astype(object).to_dict("records")],
         level=f"{100 * record['interval']['level']:g} %",
         units=units_of(record["interval"]),
         difference=_difference,
-        drawing=drawing,
-        picture=Markup(f"data:image/svg+xml;base64,{picture}"),
-        style=Markup(style),
-        policy=f"default-src 'none'; img-src data:; style-src 'sha256-{sha}'; "
-        "base-uri 'none'; form-action 'none'",
     )
 
 
 def _plain(row: dict[Any, Any]) -> dict[str, Any]:
     return {str(key): None if pd.isna(v) else v for key, v in row.items()}
-
-
-def _score(value: float | None) -> str:
-    return "n/a" if value is None else _signed(value)
 
 
 def _difference(row: dict[str, Any], name: str) -> Markup:

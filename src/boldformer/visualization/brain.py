@@ -16,7 +16,7 @@ from nilearn.plotting import plot_glass_brain, plot_stat_map
 
 from boldformer.errors import InputError
 from boldformer.visualization.drawing import FULL, Drawing
-from boldformer.visualization.results import Results
+from boldformer.visualization.finished_run import Results
 from boldformer.visualization.style import shorten
 
 # Percentage of a map's voxels that a figure shows, the strongest: on a glass brain,

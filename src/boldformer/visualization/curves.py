@@ -16,7 +16,7 @@ from sklearn.metrics import (
 )
 
 from boldformer.visualization.drawing import Drawing, new_figure, unit_square
-from boldformer.visualization.results import Results
+from boldformer.visualization.finished_run import Results
 from boldformer.visualization.style import (
     BLUE,
     CLASS_COLOURS,

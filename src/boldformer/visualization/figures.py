@@ -11,9 +11,10 @@ from pathlib import Path
 from PIL import Image
 
 from boldformer.data.atomic import atomic_path
-from boldformer.visualization import brain, curves, learning, robustness, scores
+from boldformer.visualization import brain, curves, learning, scores
+from boldformer.visualization import robustness_figures as robustness
 from boldformer.visualization.drawing import Drawing, mark_leaky
-from boldformer.visualization.results import Results
+from boldformer.visualization.finished_run import Results
 from boldformer.visualization.style import adapt_to_page, figure_style, save_figure
 
 _EMBEDDED_WIDTH = 1100

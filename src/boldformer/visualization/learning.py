@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from boldformer.visualization.drawing import Drawing, new_figure
-from boldformer.visualization.results import Results
+from boldformer.visualization.finished_run import Results
 from boldformer.visualization.style import BLUE, VERMILION, chance_line
 
 

@@ -9,8 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, to_rgba
 from sklearn.metrics import confusion_matrix
 
+from boldformer.evaluation.baselines import decoder_label
+from boldformer.evaluation.metrics import score_label
 from boldformer.visualization.drawing import FULL, HALF, Drawing, new_figure
-from boldformer.visualization.results import Results
+from boldformer.visualization.finished_run import Results
 from boldformer.visualization.style import (
     BLUE,
     FAINT,
@@ -34,38 +36,6 @@ _HOLLOW: dict[str, Any] = {
     "markersize": 6,
 }
 
-_NAMES = {
-    "linear_svm": "linear SVM",
-    "logistic": "logistic regression",
-    "parcels": "perceptron on parcels",
-    "nuisance": "nuisance only",
-    "run_mean": "run mean only",
-    "majority": "majority class",
-}
-_METRICS = {
-    "accuracy": "accuracy",
-    "balanced_accuracy": "balanced accuracy",
-    "macro_f1": "macro-F1",
-    "mcc": "MCC",
-    "roc_auc": "ROC-AUC",
-    "prc_auc": "PRC-AUC",
-    "training_accuracy": "training accuracy",
-    "brier": "Brier score",
-    "log_loss": "log-loss",
-    "ece": "calibration error",
-    "f1": "F1",
-}
-
-
-def decoder_name(name: str) -> str:
-    """Words for a decoder, as readers know it."""
-    return _NAMES.get(name, name)
-
-
-def metric_name(name: str) -> str:
-    """Words for a metric, as readers know it."""
-    return _METRICS.get(name, name.replace("_", " "))
-
 
 def draw_decoders(results: Results) -> Drawing:
     """Draw the decoder and its baselines on one scale, with intervals and chance."""
@@ -82,21 +52,21 @@ def draw_decoders(results: Results) -> Drawing:
         _interval(axes, estimate, row, colour)
         if estimate.get("value") is not None:
             axes.text(1.06, row, f"{estimate['value']:.3f}", va="center", color=colour)
-    axes.set(xlim=(0, 1), ylim=(len(names) - 0.5, -0.6), xlabel=metric_name(metric))
-    axes.set_yticks(range(len(names)), [shorten(decoder_name(n), 22) for n in names])
+    axes.set(xlim=(0, 1), ylim=(len(names) - 0.5, -0.6), xlabel=score_label(metric))
+    axes.set_yticks(range(len(names)), [shorten(decoder_label(n), 22) for n in names])
     axes.get_yticklabels()[0].set_fontweight("bold")
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
     said = "; ".join(
-        f"{decoder_name(n)} {_value(scores[n].get(metric))}" for n in names
+        f"{decoder_label(n)} {_value(scores[n].get(metric))}" for n in names
     )
     return Drawing(
         "decoders",
         figure,
         "Beside the baselines",
-        f"{metric_name(metric).capitalize()} with its interval, on the same held-out "
+        f"{score_label(metric).capitalize()} with its interval, on the same held-out "
         "windows. Dashed: chance.",
-        f"{metric_name(metric).capitalize()}: {said}; chance {chance:.3f}.",
+        f"{score_label(metric).capitalize()}: {said}; chance {chance:.3f}.",
     )
 
 

@@ -4,24 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from boldformer.evaluation.baselines import BASELINES
+from boldformer.preprocessing.pipeline import step_meaning
 from boldformer.visualization.drawing import listed
-from boldformer.visualization.results import Results
+from boldformer.visualization.finished_run import Results
 
-_STEPS = {
-    "drop_volumes": "Leave out volumes from before the signal is steady",
-    "brain_mask": "Keep the voxels inside the brain",
-    "resample": "Resample every volume to another grid of the same space",
-    "pad_or_crop": "Bring every volume to one shape",
-    "smooth": "Smooth every volume with a Gaussian",
-    "despike": "Squash spikes of single voxels",
-    "scrub": "Replace volumes that moved by what their neighbours say",
-    "centre": "Subtract each voxel's mean over its run",
-    "percent_signal_change": "Express each voxel in percent of its mean over its run",
-    "clean": "Take drifts and confounds out, in one projection",
-    "filter": "Filter each voxel in frequency",
-    "smooth_time": "Smooth each voxel along time with a Gaussian",
-    "zscore": "Scale each voxel to unit variance over its run",
-}
 _UNITS = {"_s": "s", "_hz": "Hz", "_mm": "mm"}
 _FEW = 10
 
@@ -73,7 +60,7 @@ def preprocessing_steps(results: Results) -> list[dict[str, str]]:
     return [
         {
             "name": str(step.get("step", "")).replace("_", " "),
-            "meaning": _STEPS.get(step.get("step", ""), ""),
+            "meaning": step_meaning(step.get("step", "")),
             "settings": "; ".join(
                 _setting(key, value) for key, value in step.items() if key != "step"
             ),
@@ -143,7 +130,7 @@ def _causal(metrics: dict[str, Any]) -> str:
     for gap in gaps:
         if gap["metric"] == "balanced_accuracy":
             lower = "lower" if gap["difference"] >= 0 else "higher"
-            name = _BASELINES.get(gap["decoder"], gap["decoder"])
+            name = _told(gap["decoder"])
             return (
                 f": for {name} a balanced accuracy {abs(gap['difference']):.2f} {lower}"
             )
@@ -202,7 +189,7 @@ def methods(results: Results) -> str:
         + (f" ({step['settings']})" if step["settings"] else "")
         for step in preprocessing_steps(results)
     )
-    baselines = listed(_BASELINES.get(name, name) for name in results.baselines)
+    baselines = listed(_told(name) for name in results.baselines)
     interval = protocol.get("interval", {})
     return (
         f"Task states ({len(results.labels)} classes) were decoded with BoldFormer "
@@ -225,6 +212,11 @@ def methods(results: Results) -> str:
     )
 
 
+def _told(name: str, otherwise: str = "") -> str:
+    """Name that a methods section gives a decoder."""
+    return BASELINES[name].methods if name in BASELINES else otherwise or name
+
+
 def _tests(metrics: dict[str, Any]) -> str:
     """Tell how differences and chance were tested."""
     said = ""
@@ -235,22 +227,13 @@ def _tests(metrics: dict[str, Any]) -> str:
         )
     for test in metrics.get("permutation") or []:
         if test["n_permutations"]:
-            name = _BASELINES.get(test["decoder"], f"the {test['decoder']} model")
+            name = _told(test["decoder"], f"the {test['decoder']} model")
             said += (
                 f" A permutation test of {name} shuffled labels within runs "
                 f"{test['n_permutations']} times."
             )
     return said
 
-
-_BASELINES = {
-    "linear_svm": "a linear support vector machine on window means",
-    "logistic": "a logistic regression on window means",
-    "parcels": "a multilayer perceptron on the means of parcels",
-    "nuisance": "a decoder of nuisance variables alone",
-    "run_mean": "a linear support vector machine on the mean image of the whole run",
-    "majority": "the majority class",
-}
 
 REFERENCES = (
     (

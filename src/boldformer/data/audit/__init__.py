@@ -1,0 +1,1 @@
+"""What could make a score meaningless: leaks, telling designs, copies, fits."""

@@ -1,0 +1,1 @@
+"""Layouts of datasets on disk: BIDS, HCP, class folders, maps, OpenNeuro."""

@@ -1,0 +1,92 @@
+"""The card that travels with a model: what it decodes, how well, and what not to do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from boldformer.evaluation.baselines import decoder_label
+
+_CARD = """---
+library_name: boldformer
+license: other
+tags: [fmri, decoding, neuroimaging]
+---
+
+# {decoder} decoder of {dataset}
+
+| | |
+|---|---|
+| classes | {classes} |
+| trained on | {n_windows} windows of {n_runs} runs, {n_subjects} subject(s) |
+| window | {length:g} s, beginning {delay:g} s after an event |
+| space | {space}, volumes of {shape} at {voxel} mm |
+| preprocessing | {mode}: {steps} (`{hash}`) |
+| accuracy, cross-validated | {accuracy} (chance {chance:.3f}) |
+| prepared {other} instead | {column} |
+| scheme | {scheme} |
+| audit | {verdict}{leaky} |
+| weights | `{weights}` |
+
+The score belongs to models fitted by the same recipe to the training side of each
+fold; these weights were fitted to all windows by that recipe and have no untouched
+data left to be tested on.
+{sentences}
+
+```python
+from boldformer import Decoder, open_dataset
+
+decoder = Decoder.load("this-folder")
+decoder.predict_proba(open_dataset("your-dataset"))
+```
+
+Recordings are prepared exactly as the model's own were; others are refused.
+Whole-run (transductive) preprocessing sees later volumes: do not quote its score for
+online decoding. Check the licence of the training data before you share the weights.
+"""
+
+
+def model_card(metrics: dict[str, Any]) -> str:
+    """Markdown for the ``README.md`` of a saved decoder, from ``metrics.json``."""
+    data, window = metrics["dataset"], metrics["window"]
+    score = metrics["scores"][metrics["decoder"]]["accuracy"]
+    interval = ""
+    if score["low"] is not None:
+        level = 100 * metrics["protocol"]["interval"]["level"]
+        interval = f", {level:g} % interval {score['low']:.3f}–{score['high']:.3f}"
+    return _CARD.format(
+        decoder=metrics["decoder"],
+        dataset=data["name"],
+        classes=", ".join(metrics["labels"]),
+        n_windows=metrics["n_windows"],
+        n_runs=data["n_runs"],
+        n_subjects=data["n_subjects"],
+        length=window["length_s"],
+        delay=window["delay_s"],
+        space=data["space"] or "the scanner's own",
+        shape=" × ".join(map(str, data["volume_shape"])),
+        voxel=" × ".join(f"{v:g}" for v in data["voxel_size_mm"]),
+        mode=metrics["preprocessing"]["mode"],
+        steps=", ".join(s["step"] for s in metrics["preprocessing"]["steps"]),
+        hash=metrics["preprocessing"]["hash"],
+        accuracy=f"{score['value']:.3f}{interval}",
+        chance=metrics["chance"],
+        scheme=metrics["protocol"]["scheme"],
+        verdict=metrics["audit"]["verdict"],
+        **_other_column(metrics),
+        weights=metrics["records"]["model_hash"],
+        leaky=" — LEAKY" if metrics["protocol"]["leaky"] else "",
+        sentences="\n".join(metrics["verdict"]["sentences"]),
+    )
+
+
+def _other_column(metrics: dict[str, Any]) -> dict[str, str]:
+    """Accuracy after the other form of preprocessing, by the decoder or the SVM."""
+    mode = metrics["preprocessing"]["mode"]
+    cells = [cell for cell in metrics["columns"]["cells"] if cell["mode"] != mode]
+    other = "causally" if mode == "transductive" else "with whole runs"
+    for cell in cells:
+        if cell["scores"]:
+            value = cell["scores"]["accuracy"]["value"]
+            name = decoder_label(cell["decoder"])
+            return {"other": other, "column": f"{value:.3f} ({name})"}
+    return {"other": other, "column": "not run"}

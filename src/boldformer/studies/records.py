@@ -1,0 +1,148 @@
+"""Records: what went in and what came out, hashed, and the header all studies share."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from boldformer import __version__
+from boldformer.data.atomic import write_json
+from boldformer.data.cohort import SetAside
+from boldformer.data.windows import WindowSet
+from boldformer.evaluation.intervals import Estimate
+from boldformer.studies.system import versions
+
+RECORD_FILE = "record.json"
+# What a result consists of; figures and report are drawn from these.
+RECORDED = (
+    "run.toml",
+    "metrics.json",
+    "splits.tsv",
+    "protocol.tsv",
+    "predictions.tsv",
+    "history.tsv",
+    "set_aside.tsv",
+    "permutations.tsv",
+    "learning_curve.tsv",
+    "baselines",
+    "columns",
+    "maps",
+    "model",
+)
+
+
+LEAKY = "LEAKY"
+
+
+def header(name: str, leaky: bool, **facts: Any) -> dict[str, Any]:
+    """First entries of a study's record: what wrote it, and whether it leaks.
+
+    Parameters
+    ----------
+    name : str
+        Of the study.
+    leaky : bool
+        Whether training and test data of any number are not apart.
+    **facts
+        What else comes first.
+    """
+    known = {"format": f"boldformer-{name}", "version": __version__}
+    return known | {"versions": versions(), "leaky": leaky} | facts
+
+
+def described_windows(windows: WindowSet) -> dict[str, Any]:
+    """How many subjects and runs, and the grid of their volumes, ready for JSON."""
+    return {
+        "n_runs": len(windows.runs),
+        "n_subjects": int(windows.table["subject"].nunique()),
+        "n_voxels": int(windows.mask.sum()),
+        "voxel_size_mm": list(windows.grid.voxel_size_mm),
+        "t_r": windows.t_r,
+    }
+
+
+def listed_set_aside(set_aside: SetAside) -> list[dict[str, str]]:
+    """List what was left out, each with its reason, ready for JSON."""
+    return [{"what": what, "reason": reason} for what, reason in set_aside]
+
+
+def plain_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows of a table ready for JSON, None for what is missing."""
+    return [
+        {str(key): None if pd.isna(value) else value for key, value in row.items()}
+        for row in table.astype(object).to_dict("records")
+    ]
+
+
+def rounded(value: float) -> float:
+    """Round to the four digits of tables."""
+    return round(float(value), 4)
+
+
+def ends(name: str, estimate: Estimate) -> dict[str, float]:
+    """Cells of an estimate: ``name``, ``name_low`` and ``name_high``."""
+    values = {"": estimate.value, "_low": estimate.low, "_high": estimate.high}
+    return {f"{name}{end}": rounded(value) for end, value in values.items()}
+
+
+def inputs_of(windows: WindowSet) -> dict[str, dict[str, str]]:
+    """Hashes of every prepared run, and of the file it was made from, by run."""
+    keys = ("source", "source_hash", "pipeline_hash", "content_hash")
+    return {
+        name: {key: run.info[key] for key in keys}
+        for name, run in sorted(windows.runs.items())
+    }
+
+
+def input_hash(inputs: dict[str, dict[str, str]]) -> str:
+    """SHA-256 of what `inputs_of` lists."""
+    return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
+
+
+def file_hashes(out: Path) -> dict[str, str]:
+    """SHA-256 of the files of a result, by their path in the output folder."""
+    listed = [out / name for name in RECORDED]
+    files = [
+        f for path in listed for f in (path.rglob("*") if path.is_dir() else [path])
+    ]
+    return {
+        file.relative_to(out).as_posix(): file_hash(file)
+        for file in sorted(files)
+        if file.is_file()
+    }
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of one file."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def write_record(out: Path, metrics: dict[str, Any], windows: WindowSet) -> None:
+    """Write ``record.json`` over the files that lie in the output folder.
+
+    Parameters
+    ----------
+    out : Path
+        Output folder, complete but for the report.
+    metrics : dict
+        As in ``metrics.json``.
+    windows : WindowSet
+        Windows of the run.
+    """
+    write_json(
+        out / RECORD_FILE,
+        {
+            "format": "boldformer-record",
+            "version": 1,
+            "created": metrics["created"],
+            **metrics["records"],
+            "versions": metrics["versions"],
+            "inputs": inputs_of(windows),
+            "files": file_hashes(out),
+        },
+    )

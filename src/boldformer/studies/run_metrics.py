@@ -1,0 +1,316 @@
+"""`metrics.json`: every number of a run, with what is needed to read it."""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from boldformer.config import RunConfig, to_dict
+from boldformer.data.audit.split_audit import Audit
+from boldformer.data.cohort import Cohort
+from boldformer.data.groups import resampling_groups
+from boldformer.data.splits import Splits
+from boldformer.evaluation.calibration import abstention, calibration_report
+from boldformer.evaluation.classes import class_scores, multilabel_scores
+from boldformer.evaluation.intervals import reuse_widening
+from boldformer.evaluation.learning_curve import CurvePoint
+from boldformer.evaluation.metrics import classification_scores
+from boldformer.evaluation.out_of_fold import OutOfFold
+from boldformer.evaluation.predictions import weights_hash
+from boldformer.evaluation.summary import summarise
+from boldformer.models import DecoderModel
+from boldformer.studies.records import input_hash, inputs_of, listed_set_aside
+from boldformer.studies.run_columns import LINEAR, OtherColumn, columns_table, mode_of
+from boldformer.studies.run_results import Results
+from boldformer.studies.run_robustness import Null, bootstrap_of
+from boldformer.studies.system import versions
+from boldformer.training.devices import resolve_device
+
+SCHEMA_VERSION = "1.0"
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """All that a run found, before it is put into words and numbers.
+
+    Parameters
+    ----------
+    cohort : Cohort
+        What was decoded.
+    splits, audit : Splits, Audit
+        How it was split, and what the audit says.
+    results : Results
+        Of the decoder.
+    baselines : dict of str to OutOfFold
+        Of the humble decoders.
+    other : OtherColumn
+        The same after the other form of preprocessing.
+    nulls : list of Null
+        Permutation tests.
+    curves : dict of str to list of CurvePoint
+        Learning curves by decoder.
+    model : DecoderModel
+        The one that is shared.
+    settings : RunConfig
+        What was asked for.
+    """
+
+    cohort: Cohort
+    splits: Splits
+    audit: Audit
+    results: Results
+    baselines: dict[str, OutOfFold]
+    other: OtherColumn
+    nulls: list[Null]
+    curves: dict[str, list[CurvePoint]]
+    model: DecoderModel
+    settings: RunConfig
+
+    @property
+    def decoder(self) -> str:
+        """Name of the decoder that is judged."""
+        return self.settings.model.name
+
+    def decoders(self) -> dict[str, OutOfFold]:
+        """Out-of-fold predictions by name, the decoder's own first."""
+        return {self.decoder: self.results.out_of_fold(), **self.baselines}
+
+
+def assemble(evidence: Evidence, *, total_seconds: float) -> dict[str, Any]:
+    """Gather a run's numbers as `docs/outputs.md` describes them.
+
+    Parameters
+    ----------
+    evidence : Evidence
+        What the run found.
+    total_seconds : float
+        Time so far.
+    """
+    summary = _summary(evidence)
+    decoders, targets = evidence.decoders(), evidence.results.targets
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        **_data(evidence.cohort),
+        "preprocessing": _preprocessing(evidence),
+        "protocol": _protocol(evidence, summary.pop("interval")),
+        "audit": evidence.audit.to_dict(),
+        "chance": evidence.cohort.chance,
+        "decoder": evidence.decoder,
+        "model": {
+            "name": evidence.decoder,
+            "n_parameters": _n_parameters(evidence.model),
+            "config": evidence.model.get_config(),
+        },
+        **summary,
+        **_details(evidence, decoders[evidence.decoder]),
+        "repeats": _repeats(evidence),
+        "calibration": {
+            name: _calibration(targets, found) for name, found in decoders.items()
+        },
+        "permutation": [null.to_dict() for null in evidence.nulls],
+        "learning_curve": _curves(evidence),
+        "columns": _columns(evidence),
+        "folds": evidence.results.records,
+        "set_aside": listed_set_aside(evidence.cohort.set_aside),
+        "compute": _compute(evidence, total_seconds),
+        "records": _records(evidence),
+        "versions": versions(),
+    }
+
+
+def _summary(evidence: Evidence) -> dict[str, Any]:
+    unit, _ = resampling_groups(evidence.cohort.windows.table)
+    decoders = evidence.decoders()
+    return summarise(
+        evidence.results.targets,
+        {name: found.probabilities for name, found in decoders.items()},
+        {name: found.training_accuracy for name, found in decoders.items()},
+        evidence.results.groups,
+        evidence.cohort.labels,
+        evidence.settings.evaluation,
+        decoder=evidence.decoder,
+        unit=unit,
+        widening=reuse_widening(evidence.splits.folds),
+    )
+
+
+def _data(cohort: Cohort) -> dict[str, Any]:
+    windows = cohort.windows
+    counts = windows.table["label"].value_counts()
+    return {
+        "dataset": _dataset(cohort),
+        "labels": cohort.labels,
+        "n_windows": len(windows),
+        "windows_per_label": {label: int(counts[label]) for label in cohort.labels},
+        "window": {**to_dict(cohort.window), "n_times": windows.shape[1]},
+    }
+
+
+def _dataset(cohort: Cohort) -> dict[str, Any]:
+    table, grid = cohort.windows.table, cohort.windows.grid
+    return {
+        "name": cohort.dataset.name,
+        "path": str(cohort.dataset.path),
+        "n_subjects": int(table["subject"].nunique()),
+        "n_runs": int(table["recording"].nunique()),
+        "t_r": sorted({float(t_r) for t_r in table["t_r"]}),
+        "space": grid.space,
+        "volume_shape": list(grid.shape),
+        "voxel_size_mm": list(grid.voxel_size_mm),
+        "notes": list(cohort.dataset.notes),
+    }
+
+
+def _preprocessing(evidence: Evidence) -> dict[str, Any]:
+    windows, mode = evidence.cohort.windows, mode_of(evidence.cohort)
+    return {
+        "mode": mode,
+        "hash": windows.pipeline_hash,
+        "steps": windows.pipeline,
+        "causal_twin_available": mode == "causal" or bool(evidence.other.probabilities),
+    }
+
+
+def _protocol(evidence: Evidence, interval: dict[str, Any]) -> dict[str, Any]:
+    splits = evidence.splits
+    return {
+        "unit": splits.unit,
+        "scheme": splits.scheme,
+        "n_folds": len(splits.folds),
+        "n_repeats": splits.repeats,
+        "seed": splits.seed,
+        "leaky": evidence.audit.verdict == "leak",
+        "split_hash": splits.hash,
+        "interval": interval,
+    }
+
+
+def _details(evidence: Evidence, ours: OutOfFold) -> dict[str, Any]:
+    """Scores of the decoder class by class, label by label, and with abstention."""
+    labels = evidence.cohort.labels
+    tested = evidence.results.tested
+    y, given = evidence.results.targets[tested], ours.probabilities[tested]
+    return {
+        "per_class": class_scores(y, given, labels),
+        "multilabel": multilabel_scores(y, given, labels),
+        "abstention": abstention(y, given),
+    }
+
+
+def _repeats(evidence: Evidence) -> list[dict[str, Any]]:
+    results = evidence.results
+    n_windows = len(evidence.cohort.windows)
+    return repeat_scores(
+        results.targets[results.tested],
+        {n: d.probabilities[results.tested] for n, d in evidence.decoders().items()},
+        np.arange(len(results.tested))[results.tested] // n_windows,
+    )
+
+
+def repeat_scores(
+    targets: np.ndarray, probabilities: dict[str, np.ndarray], repeat: np.ndarray
+) -> list[dict[str, Any]]:
+    """Score every repeat of a split on its own.
+
+    Parameters
+    ----------
+    targets : ndarray of int, shape (n_rows,)
+        Class of each prediction.
+    probabilities : dict of str to ndarray, shape (n_rows, n_classes)
+        By decoder.
+    repeat : ndarray of int, shape (n_rows,)
+        Which repeat it is from.
+
+    Returns
+    -------
+    list of dict
+        ``repeat``, ``n_windows`` and, by decoder, ``balanced_accuracy``.
+    """
+    found = []
+    for number in np.unique(repeat):
+        rows = repeat == number
+        scores = {
+            name: classification_scores(targets[rows], given[rows])["balanced_accuracy"]
+            for name, given in probabilities.items()
+        }
+        counts = {"repeat": int(number), "n_windows": int(rows.sum())}
+        found.append(counts | {"balanced_accuracy": scores})
+    return found
+
+
+def _calibration(targets: np.ndarray, found: OutOfFold) -> dict[str, Any]:
+    tested = np.isfinite(found.probabilities).all(axis=1)
+    before, after = found.probabilities, found.tempered
+    if found.untempered is not None:
+        before, after = found.untempered, found.probabilities
+    return calibration_report(
+        targets[tested],
+        before[tested],
+        None if after is None else after[tested],
+        found.temperatures,
+    )
+
+
+def _curves(evidence: Evidence) -> dict[str, Any]:
+    return {
+        "unit": evidence.splits.unit,
+        "metric": "balanced_accuracy",
+        "decoders": {
+            name: [
+                {
+                    "n_groups": point.n_groups,
+                    "n_windows": point.n_windows,
+                    **point.score.to_dict(),
+                }
+                for point in points
+            ]
+            for name, points in evidence.curves.items()
+        },
+    }
+
+
+def _columns(evidence: Evidence) -> dict[str, Any]:
+    decoders, results = evidence.decoders(), evidence.results
+    return columns_table(
+        {name: decoders[name].probabilities for name in (evidence.decoder, LINEAR)},
+        evidence.other,
+        results.targets,
+        bootstrap_of(
+            results.groups,
+            results.tested,
+            evidence.settings.evaluation,
+            evidence.splits.folds,
+        ),
+        mode_of(evidence.cohort),
+        evidence.cohort.windows.pipeline_hash,
+    )
+
+
+def _compute(evidence: Evidence, total_seconds: float) -> dict[str, Any]:
+    return {
+        "device": str(resolve_device(evidence.settings.training.device)),
+        "n_parameters": _n_parameters(evidence.model),
+        "training_seconds": sum(r["seconds"] for r in evidence.results.records),
+        "total_seconds": total_seconds,
+    }
+
+
+def _records(evidence: Evidence) -> dict[str, Any]:
+    return {
+        "split_hash": evidence.splits.hash,
+        "pipeline_hash": evidence.cohort.windows.pipeline_hash,
+        "model_hash": weights_hash(evidence.model),
+        "input_hash": input_hash(inputs_of(evidence.cohort.windows)),
+        "seed": {
+            "evaluation": evidence.settings.evaluation.seed,
+            "training": evidence.settings.training.seed,
+        },
+    }
+
+
+def _n_parameters(model: DecoderModel) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())
