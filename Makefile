@@ -4,10 +4,16 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo test lint docs install clean
+.PHONY: demo test quick lint docs install clean
 
 demo: $(VENV)/.installed  ## simulated cohort → report.html
 	$(BIN)/boldformer demo demo
+
+QUICK = tests/preprocessing tests/contracts/test_steps.py tests/models \
+	tests/evaluation/test_metrics.py tests/evaluation/test_judge.py \
+	tests/evaluation/test_out_of_fold.py tests/training/test_golden.py \
+	tests/data/test_events.py tests/data/test_splits.py tests/data/audit \
+	tests/test_config.py tests/test_errors.py
 
 # Two workers of one thread each: more would fight over two cores.
 test: export OMP_NUM_THREADS = 1
@@ -15,6 +21,13 @@ test: export MKL_NUM_THREADS = 1
 test: export OPENBLAS_NUM_THREADS = 1
 test: $(VENV)/.installed-test  ## the suite; the notebooks' part of it is in `make docs`
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not notebook"
+
+# What a change breaks most often, in under a minute.
+quick: export OMP_NUM_THREADS = 1
+quick: export MKL_NUM_THREADS = 1
+quick: export OPENBLAS_NUM_THREADS = 1
+quick: $(VENV)/.installed-test  ## part of the suite, in under a minute
+	$(BIN)/python -m pytest -q -x -n 2 --dist worksteal $(QUICK)
 
 lint: $(VENV)/.installed-dev  ## style, types, spelling, layers
 	$(BIN)/ruff check .

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, GroupKFold
+from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from boldformer import Decoder, open_dataset
 from boldformer.config import (
@@ -235,3 +236,15 @@ def test_a_decoder_can_be_fitted_again_to_windows_of_another_length(
     windows = read_cohort(dataset, asked, store, progress=False).windows
     decoder.fit(windows)
     assert decoder.preparation_.window.length_s == 12.0
+
+
+NEEDS_MORE = {
+    "check_array_api_input": "networks read numpy arrays; torch moves them itself",
+}
+
+
+@parametrize_with_checks(
+    [Decoder("linear")], expected_failed_checks=lambda _: NEEDS_MORE
+)
+def test_scikit_learn_checks(estimator: Decoder, check: Callable) -> None:
+    check(estimator)

@@ -38,5 +38,5 @@ def test_exit_codes() -> None:
 
 
 def test_a_missing_extra_is_named() -> None:
-    with pytest.raises(errors.MissingExtraError, match=r"boldformer\[onnx\]"):
+    with pytest.raises(errors.MissingExtraError, match=r"\[onnx\]"):
         errors.import_extra("a_library_nobody_has", "onnx")

@@ -22,25 +22,23 @@ from boldformer.config import (
     RunConfig,
     TrainingConfig,
     WindowConfig,
-    from_dict,
-    to_dict,
 )
 from boldformer.data.cohort import Cohort, SetAside, read_cohort
 from boldformer.data.events import class_order
 from boldformer.data.preparation import Preparation
 from boldformer.data.recording import Dataset, Recording
 from boldformer.data.windows import WindowSet
+from boldformer.decoder_files import SavedMixin
 from boldformer.errors import InputError
 from boldformer.interpretation.maps import label_images, methods_for
 from boldformer.models.base import DecoderModel
 from boldformer.models.registry import name_of
-from boldformer.training import saved
 from boldformer.training.augment import Transform
 from boldformer.training.estimate import estimate, probabilities
 from boldformer.training.source import ArrayWindows
 
 
-class Decoder(ClassifierMixin, BaseEstimator):
+class Decoder(SavedMixin, ClassifierMixin, BaseEstimator):
     """Decode task state from BOLD windows.
 
     Parameters
@@ -264,7 +262,8 @@ class Decoder(ClassifierMixin, BaseEstimator):
 
     def predict(self, X: Any) -> np.ndarray:
         """Most probable label of each window, (n_windows,)."""
-        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+        best = self.predict_proba(X).argmax(axis=1)
+        return self.classes_[best]
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Accuracy; labels are those of the windows where `X` brings its own."""
@@ -315,64 +314,6 @@ class Decoder(ClassifierMixin, BaseEstimator):
             return self.preparation_.fitting(X)
         classes = self.classes_.tolist()
         return self.preparation_.read(X, classes, self._store_folder(), **self._how)
-
-    # --- saving ---------------------------------------------------------------
-
-    def save(self, folder: str | Path, card: str = "") -> Path:
-        """Write the decoder as safetensors and JSON.
-
-        Parameters
-        ----------
-        folder : path
-            New folder; an existing one is replaced once the new one is complete.
-        card : str
-            Markdown for its ``README.md``.
-
-        Returns
-        -------
-        Path
-            The folder.
-        """
-        check_is_fitted(self)
-        record: dict[str, Any] = {
-            "classes": self.classes_.tolist(),
-            "t_r": self.t_r_,
-            "model": self.model,
-            "model_parameters": dict(self.model_parameters or {}),
-            "training": to_dict(self.training_),
-        }
-        place = None
-        if hasattr(self, "preparation_"):
-            record |= self.preparation_.to_record()
-            place = self.preparation_.grid, self.preparation_.mask
-        else:
-            record["n_features_in"] = int(self.n_features_in_)
-        saved.write(Path(folder), self.model_, record, place, card)
-        return Path(folder)
-
-    @classmethod
-    def load(cls, folder: str | Path) -> Decoder:
-        """Read a decoder that `save` wrote.
-
-        Raises
-        ------
-        InputError
-            When the folder holds no decoder this version can read.
-        """
-        model, record, place = saved.read(Path(folder))
-        training = from_dict(TrainingConfig, record["training"])
-        decoder = cls(
-            record["model"],
-            model_parameters=record["model_parameters"],
-            training=training,
-        )
-        decoder.classes_, decoder.t_r_ = np.array(record["classes"]), record["t_r"]
-        decoder.model_, decoder.training_ = model, training
-        if place is None:
-            decoder.n_features_in_ = record["n_features_in"]
-        else:
-            decoder.preparation_ = Preparation.from_record(record, *place)
-        return decoder
 
     def methods(self) -> list[str]:
         """Names of the methods `explain` has for this model."""

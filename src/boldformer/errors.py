@@ -96,5 +96,6 @@ def import_extra(module: str, extra: str) -> ModuleType:
     except ImportError as error:
         raise MissingExtraError(
             f"this needs the library {module!r}, which is not installed",
-            fix=f"pip install 'boldformer[{extra}]'",
+            # The name is not on PyPI yet.
+            fix=f"pip install '.[{extra}]' in the folder of this package's source",
         ) from error

@@ -12,7 +12,7 @@ from nilearn.image import resample_img, smooth_img
 from boldformer.errors import InputError
 from boldformer.preprocessing.spatial import (
     bounding_box,
-    pad_or_crop,
+    centred_box,
     resample,
     resized_grid,
     smooth,
@@ -25,6 +25,14 @@ shapes = st.tuples(*[st.integers(1, 9)] * 3)
 AFFINE = np.array(
     [[-3.0, 0, 0, 90], [0, 2.0, 0.5, -126], [0, -0.5, 2.0, -72], [0, 0, 0, 1]]
 )
+
+
+def pad_or_crop(
+    volumes: np.ndarray, affine: np.ndarray, shape: tuple[int, ...]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Take a box as the store does."""
+    start, moved = centred_box(volumes.shape[-3:], affine, shape)
+    return take_box(volumes, start, shape), moved
 
 
 @given(shapes, shapes)

@@ -214,5 +214,5 @@ def test_a_missing_library_names_the_extra(monkeypatch):
         raise ImportError(module)
 
     monkeypatch.setattr(errors.importlib, "import_module", missing)
-    with pytest.raises(MissingExtraError, match=r"boldformer\[prune\]"):
+    with pytest.raises(MissingExtraError, match=r"\[prune\]"):
         cut(build(), 3, 4)

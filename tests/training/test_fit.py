@@ -196,6 +196,14 @@ def test_a_checkpoint_of_other_labels_is_refused(tmp_path):
         fit(build(), (windows, labels[::-1], groups), config, checkpoint_dir=tmp_path)
 
 
+def test_a_checkpoint_of_other_data_is_refused(tmp_path):
+    windows, labels, groups = planted()
+    fit(build(), (windows, labels, groups), checkpoint_dir=tmp_path)
+    other = ArrayWindows(windows.windows + 1)
+    with pytest.raises(MismatchError, match="other data"):
+        fit(build(), (other, labels, groups), checkpoint_dir=tmp_path)
+
+
 def test_global_randomness_is_left_alone():
     before = torch.get_rng_state()
     fit(build(), planted(), replace(CONFIG, max_epochs=1))

@@ -155,8 +155,8 @@ class GridPlan:
 
     Parameters
     ----------
-    source_shape, source_affine
-        Grid of the images.
+    source_affine
+        Of the images.
     shape, affine
         Grid that the pipeline asks for.
     start : tuple of int, optional
@@ -166,7 +166,6 @@ class GridPlan:
         Smoothing on the new grid.
     """
 
-    source_shape: tuple[int, int, int]
     source_affine: np.ndarray
     shape: tuple[int, int, int]
     affine: np.ndarray
@@ -190,7 +189,7 @@ class GridPlan:
             new_shape = tuple(box["shape"])
             start = None if start is None else moved
         smoothing = pipeline.settings("smooth") or {"fwhm_mm": 0.0}
-        return cls(shape, affine, new_shape, new_affine, start, smoothing["fwhm_mm"])
+        return cls(affine, new_shape, new_affine, start, smoothing["fwhm_mm"])
 
     def place_mask(self, mask: np.ndarray) -> np.ndarray:
         """Bring a mask from the source grid to the new one, (x, y, z)."""

@@ -47,7 +47,6 @@ class CNN3d(TokenModel):
     ----------
     Wang, X. et al. (2020). Decoding and mapping task states of the human brain via
     deep learning. Human Brain Mapping 41 (volumetric CNN for fMRI).
-    Howard, A. G. et al. (2017). MobileNets. arXiv:1704.04861.
     """
 
     def __init__(

@@ -47,48 +47,20 @@ def take_box(
     return result
 
 
-def pad_or_crop(
-    volumes: np.ndarray,
-    affine: np.ndarray,
-    shape: Sequence[int],
-    fill: float = 0.0,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Crop or zero-pad the last three axes about the centre of the grid.
+def centred_box(
+    old_shape: Sequence[int], affine: np.ndarray, shape: Sequence[int]
+) -> tuple[tuple[int, int, int], np.ndarray]:
+    """First voxel and affine of a box of another shape about the centre of a grid.
 
     Along an axis of length n brought to length m, half of ``|n - m|``, rounded down, is
-    cut from the start or put there; the returned affine keeps every value at its
-    position in the world. Cropping undoes padding.
-
-    Parameters
-    ----------
-    volumes : ndarray, shape (..., x, y, z)
-        One volume or several.
-    affine : ndarray, shape (4, 4)
-        Voxel to world, millimetres.
-    shape : sequence of int
-        Wanted ``(x, y, z)``.
-    fill : float
-        Value of voxels outside the old grid.
-
-    Returns
-    -------
-    volumes : ndarray, shape (..., *shape)
-    affine : ndarray, shape (4, 4)
-        Of the new grid.
+    cut from the start or put there; the affine keeps every value at its position in the
+    world. Cropping undoes padding.
 
     Raises
     ------
     InputError
         When `shape` is not three positive numbers.
     """
-    start, moved = centred_box(volumes.shape[-3:], affine, shape)
-    return take_box(volumes, start, shape, fill), moved
-
-
-def centred_box(
-    old_shape: Sequence[int], affine: np.ndarray, shape: Sequence[int]
-) -> tuple[tuple[int, int, int], np.ndarray]:
-    """First voxel and affine of the box that `pad_or_crop` takes."""
     if len(shape) != 3 or min(shape) < 1:
         raise InputError(
             "unusable volume shape",

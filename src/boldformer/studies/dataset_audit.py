@@ -14,18 +14,16 @@ import pandas as pd
 
 from boldformer.config import EvaluationConfig, RunConfig
 from boldformer.data.audit.findings import AuditCheck
-from boldformer.data.audit.fingerprints import find_copies
 from boldformer.data.audit.split_audit import Audit, audit
 from boldformer.data.audit.window_tables import read_windows
 from boldformer.data.cohort import read_cohort
 from boldformer.data.files import read_json
 from boldformer.data.places import check_place, check_store
-from boldformer.data.recording import Dataset
 from boldformer.data.sources.layouts import open_source
 from boldformer.data.splits import Splits, configured_splits
-from boldformer.data.store import PreparedRun
 from boldformer.errors import InputError, OutputExistsError
 from boldformer.studies.settings import check_settings
+from boldformer.studies.study import audit_split
 
 logger = logging.getLogger(__name__)
 
@@ -179,13 +177,7 @@ def audit_dataset(
         cohort = read_cohort(dataset, settings, place, n_jobs=n_jobs, progress=progress)
         table = cohort.windows.table
         splits = _splits(table, split, settings.evaluation)
-        logger.info("Comparing %d runs", len(cohort.windows.runs))
-        found = audit(
-            table,
-            splits,
-            copies=find_copies(_prepared(cohort.dataset, place)),
-            nuisance=cohort.windows.nuisance(),
-        )
+        found = audit_split(cohort, splits)
     source = str(dataset.path)
     return AuditReport(source, len(table), len(cohort.windows.runs), splits, found)
 
@@ -205,12 +197,6 @@ def _splits(
     if split is not None:
         return Splits.read(split, table)
     return configured_splits(table, evaluation)
-
-
-def _prepared(dataset: Dataset, store: Path) -> dict[str, PreparedRun]:
-    """All prepared runs, those of another grid too: a resampled copy is among them."""
-    names = [recording.name for recording in dataset]
-    return {n: PreparedRun(store / n) for n in names if (store / n).is_dir()}
 
 
 @contextlib.contextmanager

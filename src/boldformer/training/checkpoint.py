@@ -22,6 +22,7 @@ from boldformer.models import DecoderModel
 from boldformer.training.source import WindowSource
 
 _KEY = "tree"
+_HASHED = 32
 # Containers that JSON lacks are written as {mark: content}.
 _TENSOR, _TUPLE, _ITEMS = "__tensor__", "__tuple__", "__items__"
 
@@ -113,10 +114,13 @@ def fingerprint(
     config: TrainingConfig,
     transform: Callable | None = None,
 ) -> str:
-    """Tell a training from others: a hash of model, settings, labels and groups.
+    """Tell a training from others: a hash of model, settings, data, labels and groups.
 
-    The device plays no part, and of a transform only its name is known.
+    Of the data the means of some windows count, spread over all of them. The device
+    plays no part, and of a transform only its name is known.
     """
+    some = np.unique(np.linspace(0, len(windows) - 1, _HASHED).astype(int))
+    data = hashlib.sha256(np.ascontiguousarray(windows.means(some)).tobytes())
     settings = to_dict(config)
     del settings["device"]
     named = getattr(transform, "__qualname__", type(transform).__qualname__)
@@ -128,6 +132,7 @@ def fingerprint(
         labels.tolist(),
         groups.astype(str).tolist(),
         named,
+        data.hexdigest(),
     ]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 

@@ -16,7 +16,7 @@ from nilearn.plotting import plot_glass_brain, plot_stat_map
 
 from boldformer.errors import InputError
 from boldformer.visualization.drawing import FULL, Drawing
-from boldformer.visualization.finished_run import Results
+from boldformer.visualization.finished_run import FinishedRun
 from boldformer.visualization.style import shorten
 
 # Percentage of a map's voxels that a figure shows, the strongest: on a glass brain,
@@ -48,7 +48,7 @@ def space_of(file: str, default: str | None = None) -> str:
     return found[1] if found else default or ""
 
 
-def draw_maps(results: Results) -> Iterator[Drawing]:
+def draw_maps(results: FinishedRun) -> Iterator[Drawing]:
     """Draw every map that ``maps/maps.tsv`` lists, each in the way its space allows.
 
     A map listed with the method ``background`` is the anatomy under the slices of maps
@@ -172,7 +172,7 @@ def _describe(
     )
 
 
-def _load(results: Results, file: str) -> Any:
+def _load(results: FinishedRun, file: str) -> Any:
     path = results.folder / "maps" / Path(file).name
     try:
         image: Any = nib.load(path)

@@ -16,7 +16,7 @@ from sklearn.metrics import (
 )
 
 from boldformer.visualization.drawing import Drawing, new_figure, unit_square
-from boldformer.visualization.finished_run import Results
+from boldformer.visualization.finished_run import FinishedRun
 from boldformer.visualization.style import (
     BLUE,
     CLASS_COLOURS,
@@ -62,7 +62,7 @@ def precision_recall_of(truth: np.ndarray, score: np.ndarray) -> Curve:
 
 
 def curves_of(
-    results: Results, kind: Callable[[np.ndarray, np.ndarray], Curve]
+    results: FinishedRun, kind: Callable[[np.ndarray, np.ndarray], Curve]
 ) -> dict[str, Curve]:
     """One curve a class; classes without windows, or with all of them, have none."""
     members = {label: results.truth == k for k, label in enumerate(results.labels)}
@@ -73,7 +73,7 @@ def curves_of(
     }
 
 
-def draw_roc(results: Results) -> Drawing | None:
+def draw_roc(results: FinishedRun) -> Drawing | None:
     """Draw the receiver operating characteristic, per class and averaged."""
     curves = curves_of(results, roc_of)
     if not curves:
@@ -95,7 +95,7 @@ def draw_roc(results: Results) -> Drawing | None:
     )
 
 
-def draw_precision_recall(results: Results) -> Drawing | None:
+def draw_precision_recall(results: FinishedRun) -> Drawing | None:
     """Draw precision against recall, per class and averaged."""
     curves = curves_of(results, precision_recall_of)
     if not curves:
@@ -121,7 +121,7 @@ def draw_precision_recall(results: Results) -> Drawing | None:
     )
 
 
-def draw_reliability(results: Results) -> Drawing | None:
+def draw_reliability(results: FinishedRun) -> Drawing | None:
     """Draw how often the decoder is right against how sure it is."""
     confidence = results.probabilities.max(axis=1)
     correct = results.truth == results.guess
@@ -152,7 +152,7 @@ def draw_reliability(results: Results) -> Drawing | None:
     )
 
 
-def draw_coverage(results: Results) -> Drawing:
+def draw_coverage(results: FinishedRun) -> Drawing:
     """Draw the accuracy that is reached when the least sure windows are declined."""
     confidence = results.probabilities.max(axis=1)
     correct = (results.truth == results.guess)[np.argsort(-confidence, kind="stable")]
@@ -208,11 +208,11 @@ def _legend(axes: Axes, **place: Any) -> None:
     axes.legend(borderaxespad=0.2, labelspacing=0.3, **place)
 
 
-def _used(results: Results) -> np.ndarray:
+def _used(results: FinishedRun) -> np.ndarray:
     return np.unique(results.truth)
 
 
-def _score(results: Results, metric: str) -> float | None:
+def _score(results: FinishedRun, metric: str) -> float | None:
     return results.metrics["scores"][results.decoder].get(metric, {}).get("value")
 
 

@@ -14,13 +14,13 @@ from boldformer.data.atomic import atomic_path
 from boldformer.visualization import brain, curves, learning, scores
 from boldformer.visualization import robustness_figures as robustness
 from boldformer.visualization.drawing import Drawing, mark_leaky
-from boldformer.visualization.finished_run import Results
+from boldformer.visualization.finished_run import FinishedRun
 from boldformer.visualization.style import adapt_to_page, figure_style, save_figure
 
 _EMBEDDED_WIDTH = 1100
 """Pixels across an embedded brain map."""
 
-Draw = Callable[[Results], Drawing | None]
+Draw = Callable[[FinishedRun], Drawing | None]
 
 DRAWERS: tuple[Draw, ...] = (
     scores.draw_decoders,
@@ -66,7 +66,7 @@ class Picture:
     source: str
 
 
-def make_figures(results: Results) -> tuple[dict[str, Picture], list[Picture]]:
+def make_figures(results: FinishedRun) -> tuple[dict[str, Picture], list[Picture]]:
     """Draw everything and put it into ``figures/``, which is replaced as a whole.
 
     Returns
@@ -83,14 +83,14 @@ def make_figures(results: Results) -> tuple[dict[str, Picture], list[Picture]]:
     return {picture.name: picture for picture in plots}, maps
 
 
-def _score_figures(results: Results) -> Iterator[Drawing]:
+def _score_figures(results: FinishedRun) -> Iterator[Drawing]:
     for draw in DRAWERS:
         drawing = draw(results)
         if drawing is not None:
             yield drawing
 
 
-def _save(drawing: Drawing, results: Results, folder: Path) -> Picture:
+def _save(drawing: Drawing, results: FinishedRun, folder: Path) -> Picture:
     if results.leaky:
         mark_leaky(drawing.figure)
     svg, png = save_figure(drawing.figure, folder / drawing.name)

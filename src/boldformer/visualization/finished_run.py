@@ -48,7 +48,7 @@ _TEXT_COLUMNS = (
 
 
 @dataclass(frozen=True)
-class Results:
+class FinishedRun:
     """The documented files of one output folder.
 
     Parameters
@@ -121,15 +121,11 @@ class Results:
         columns = [f"probability_{label}" for label in self.labels]
         return self.predictions[columns].to_numpy(float)
 
-    def has(self, key: str) -> bool:
-        """Whether ``metrics.json`` holds something under a key; older ones may not."""
-        return bool(self.metrics.get(key))
-
     def _indices(self, column: str) -> np.ndarray:
         return pd.Index(self.labels).get_indexer(self.predictions[column])
 
 
-def load_results(folder: str | Path) -> Results:
+def load_results(folder: str | Path) -> FinishedRun:
     """Read the output folder of a run.
 
     Parameters
@@ -156,7 +152,7 @@ def load_results(folder: str | Path) -> Results:
     _require(wanted - set(predictions.columns), folder / "predictions.tsv")
     _check_labels(predictions, metrics["labels"])
     config = folder / "run.toml"
-    return Results(
+    return FinishedRun(
         folder,
         metrics,
         predictions,

@@ -8,21 +8,21 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from boldformer.visualization.drawing import Drawing, new_figure
-from boldformer.visualization.finished_run import Results
+from boldformer.visualization.finished_run import FinishedRun
 from boldformer.visualization.style import BLUE, VERMILION, chance_line
 
 
-def draw_loss(results: Results) -> Drawing | None:
+def draw_loss(results: FinishedRun) -> Drawing | None:
     """Draw training and validation loss over epochs."""
     return _draw(results, "loss", "learning_loss")
 
 
-def draw_accuracy(results: Results) -> Drawing | None:
+def draw_accuracy(results: FinishedRun) -> Drawing | None:
     """Draw training and validation accuracy over epochs."""
     return _draw(results, "accuracy", "learning_accuracy")
 
 
-def _draw(results: Results, quantity: str, name: str) -> Drawing | None:
+def _draw(results: FinishedRun, quantity: str, name: str) -> Drawing | None:
     history = results.history
     if history.empty or f"train_{quantity}" not in history:
         return None
@@ -77,7 +77,7 @@ def _draw_folds(
     axes.plot(mean.index, mean, color=colour, linewidth=1.9, label=label, marker=marker)
 
 
-def _mark_best(axes: Axes, results: Results, quantity: str) -> None:
+def _mark_best(axes: Axes, results: FinishedRun, quantity: str) -> None:
     history = results.history.set_index(["fold", "epoch"])[f"validation_{quantity}"]
     best = [(f.get("fold"), f.get("best_epoch")) for f in results.metrics["folds"]]
     points = np.array([(key[1], history[key]) for key in best if key in history.index])

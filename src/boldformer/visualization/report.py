@@ -9,7 +9,7 @@ from boldformer.data.atomic import write_text
 from boldformer.visualization import report_tables as tables
 from boldformer.visualization import words
 from boldformer.visualization.figures import Picture, make_figures
-from boldformer.visualization.finished_run import Results, load_results
+from boldformer.visualization.finished_run import FinishedRun, load_results
 from boldformer.visualization.page import render_page
 
 
@@ -40,12 +40,14 @@ def build_report(out_dir: str | Path) -> Path:
     return target
 
 
-def render(results: Results, pictures: dict[str, Picture], maps: list[Picture]) -> str:
+def render(
+    results: FinishedRun, pictures: dict[str, Picture], maps: list[Picture]
+) -> str:
     """Fill the page in.
 
     Parameters
     ----------
-    results : Results
+    results : FinishedRun
         Of the run.
     pictures : dict of str to Picture
         Figures of scores by name; those that are missing are left out of the page.

@@ -10,17 +10,17 @@ from sklearn.metrics import confusion_matrix
 from boldformer.evaluation.baselines import BASELINES
 from boldformer.evaluation.metrics import SCORES
 from boldformer.visualization.curves import curves_of, precision_recall_of, roc_of
-from boldformer.visualization.finished_run import Results
+from boldformer.visualization.finished_run import FinishedRun
 
 METRICS = (*SCORES, "training_accuracy")
 
 
-def metric_order(results: Results) -> list[str]:
+def metric_order(results: FinishedRun) -> list[str]:
     """Columns of the table of decoders: the headline's metric first."""
     return [results.headline, *(name for name in METRICS if name != results.headline)]
 
 
-def class_rows(results: Results) -> list[dict[str, Any]]:
+def class_rows(results: FinishedRun) -> list[dict[str, Any]]:
     """One row a class: how often it occurs, is found, and what it is taken for.
 
     Returns
@@ -64,7 +64,7 @@ def _share(part: int, whole: int) -> float | None:
     return part / whole if whole else None
 
 
-def column_rows(results: Results) -> list[dict[str, Any]]:
+def column_rows(results: FinishedRun) -> list[dict[str, Any]]:
     """One row a decoder: its cell in each column, and the gap between them.
 
     Returns
@@ -86,7 +86,7 @@ def column_rows(results: Results) -> list[dict[str, Any]]:
     return list(rows.values())
 
 
-def calibration_rows(results: Results) -> list[dict[str, Any]]:
+def calibration_rows(results: FinishedRun) -> list[dict[str, Any]]:
     """One row a decoder that sees the brain's events: calibration before and after."""
     found = results.metrics.get("calibration") or {}
     seeing = [
@@ -98,7 +98,7 @@ def calibration_rows(results: Results) -> list[dict[str, Any]]:
     return [{"decoder": name, **found[name]} for name in names if name in found]
 
 
-def group_decoders(results: Results) -> list[str]:
+def group_decoders(results: FinishedRun) -> list[str]:
     """Name the decoders that have an accuracy in each group, the run's own first."""
     known = {name for row in results.metrics["groups"] for name in row["accuracy"]}
     return [n for n in (results.decoder, *results.baselines) if n in known]

@@ -10,14 +10,14 @@ from matplotlib.ticker import FixedLocator, NullLocator
 
 from boldformer.evaluation.baselines import decoder_label
 from boldformer.visualization.drawing import HALF, Drawing, new_figure
-from boldformer.visualization.finished_run import Results
+from boldformer.visualization.finished_run import FinishedRun
 from boldformer.visualization.style import BLUE, FAINT, MUTED, VERMILION, chance_line
 
 _MODES = {"transductive": "whole run", "causal": "causal"}
 _LOOKS = {"transductive": ("o", BLUE), "causal": ("D", VERMILION)}
 
 
-def draw_null(results: Results) -> Drawing | None:
+def draw_null(results: FinishedRun) -> Drawing | None:
     """Draw the scores of shuffled labels beside those of the true ones."""
     tests = [test for test in results.metrics.get("permutation") or [] if _run(test)]
     if not tests or results.permutations.empty:
@@ -50,7 +50,7 @@ def draw_null(results: Results) -> Drawing | None:
     )
 
 
-def draw_curve(results: Results) -> Drawing | None:
+def draw_curve(results: FinishedRun) -> Drawing | None:
     """Draw balanced accuracy against the number of training subjects."""
     curve = results.metrics.get("learning_curve") or {}
     drawn = {
@@ -91,7 +91,7 @@ def draw_curve(results: Results) -> Drawing | None:
     )
 
 
-def draw_columns(results: Results) -> Drawing | None:
+def draw_columns(results: FinishedRun) -> Drawing | None:
     """Draw scores after whole-run and after causal preprocessing, pair by pair."""
     cells = (results.metrics.get("columns") or {}).get("cells") or []
     if not any(cell["scores"] for cell in cells):

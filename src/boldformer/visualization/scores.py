@@ -12,7 +12,7 @@ from sklearn.metrics import confusion_matrix
 from boldformer.evaluation.baselines import decoder_label
 from boldformer.evaluation.metrics import score_label
 from boldformer.visualization.drawing import FULL, HALF, Drawing, new_figure
-from boldformer.visualization.finished_run import Results
+from boldformer.visualization.finished_run import FinishedRun
 from boldformer.visualization.style import (
     BLUE,
     FAINT,
@@ -37,7 +37,7 @@ _HOLLOW: dict[str, Any] = {
 }
 
 
-def draw_decoders(results: Results) -> Drawing:
+def draw_decoders(results: FinishedRun) -> Drawing:
     """Draw the decoder and its baselines on one scale, with intervals and chance."""
     scores = results.metrics["scores"]
     names = [results.decoder, *results.baselines]
@@ -70,7 +70,7 @@ def draw_decoders(results: Results) -> Drawing:
     )
 
 
-def draw_confusion(results: Results) -> Drawing:
+def draw_confusion(results: FinishedRun) -> Drawing:
     """Draw which class is taken for which: shares of each row, with counts."""
     n_classes = len(results.labels)
     counts = confusion_matrix(results.truth, results.guess, labels=range(n_classes))
@@ -110,7 +110,7 @@ def draw_confusion(results: Results) -> Drawing:
     )
 
 
-def draw_recall(results: Results) -> Drawing:
+def draw_recall(results: FinishedRun) -> Drawing:
     """Draw how much of each class is found, beside the linear SVM."""
     scores = results.metrics["scores"]
     figure, axes = new_figure(HALF, 0.75 + 0.27 * max(3, len(results.labels)))
@@ -138,7 +138,7 @@ def draw_recall(results: Results) -> Drawing:
     )
 
 
-def draw_groups(results: Results) -> Drawing | None:
+def draw_groups(results: FinishedRun) -> Drawing | None:
     """Draw the accuracy of every subject (or run), paired with the linear SVM's."""
     groups = results.metrics.get("groups") or []
     if not groups:

@@ -7,7 +7,7 @@ from typing import Any
 from boldformer.evaluation.baselines import BASELINES
 from boldformer.preprocessing.pipeline import step_meaning
 from boldformer.visualization.drawing import listed
-from boldformer.visualization.finished_run import Results
+from boldformer.visualization.finished_run import FinishedRun
 
 _UNITS = {"_s": "s", "_hz": "Hz", "_mm": "mm"}
 _FEW = 10
@@ -27,7 +27,7 @@ def count(n: int, noun: str) -> str:
     return f"{n:,} {noun if n == 1 else plural}"
 
 
-def what_was_done(results: Results) -> list[str]:
+def what_was_done(results: FinishedRun) -> list[str]:
     """Tell in plain language what was decoded from what, and how it was judged."""
     metrics = results.metrics
     model, protocol = metrics["model"], metrics["protocol"]
@@ -55,7 +55,7 @@ def what_was_done(results: Results) -> list[str]:
     return [first, second.strip()]
 
 
-def preprocessing_steps(results: Results) -> list[dict[str, str]]:
+def preprocessing_steps(results: FinishedRun) -> list[dict[str, str]]:
     """Every step as ``name``, ``meaning`` and ``settings``, in its order."""
     return [
         {
@@ -69,7 +69,7 @@ def preprocessing_steps(results: Results) -> list[dict[str, str]]:
     ]
 
 
-def limits(results: Results) -> list[tuple[str, str]]:
+def limits(results: FinishedRun) -> list[tuple[str, str]]:
     """Say what not to conclude from this run: a heading and an explanation each."""
     metrics = results.metrics
     found = []
@@ -137,7 +137,7 @@ def _causal(metrics: dict[str, Any]) -> str:
     return ""
 
 
-def _limits_of_people(results: Results) -> list[tuple[str, str]]:
+def _limits_of_people(results: FinishedRun) -> list[tuple[str, str]]:
     metrics = results.metrics
     n_subjects = metrics["dataset"].get("n_subjects", 0)
     n_units = metrics["protocol"].get("interval", {}).get("n_units") or 0
@@ -178,7 +178,7 @@ def _limits_of_people(results: Results) -> list[tuple[str, str]]:
     return found
 
 
-def methods(results: Results) -> str:
+def methods(results: FinishedRun) -> str:
     """Write a methods paragraph for a paper, with author–year references."""
     metrics = results.metrics
     dataset, protocol = metrics["dataset"], metrics["protocol"]
