@@ -44,7 +44,8 @@ import math
 
 from torch import Tensor, nn
 
-from boldformer.models.base import DecoderModel, frame_times, masked_mean
+from boldformer.models.base import DecoderModel
+from boldformer.models.frames import frame_times, masked_mean
 from boldformer.models.registry import register
 
 # Shape suffixes: B windows  T frames  C channels  P cubes  D features  X, Y, Z voxels
