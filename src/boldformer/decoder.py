@@ -142,12 +142,12 @@ class Decoder(SavedMixin, ClassifierMixin, BaseEstimator):
         if isinstance(X, Dataset):
             cohort = self._first_cohort(X)
             self.set_aside_ = cohort.set_aside
-            X, used = cohort.windows, cohort.window
+            X, used, order = cohort.windows, cohort.window, cohort.labels
         if isinstance(X, WindowSet):
             self._remember_source(X, used)
             y = X.labels.astype(str) if y is None else np.asarray(y)
             groups = X.groups if groups is None else groups
-            windows, order = X, self.labels
+            windows, order = X, order or list(self.labels)
         else:
             windows, y = self._first_arrays(X, y)
         self.classes_ = np.unique(y)

@@ -133,6 +133,7 @@ class WindowSet:
         """SHA-256 of which windows these are, and of how they were prepared."""
         digest = hashlib.sha256(self.pipeline_hash.encode())
         columns = ["content_hash", "first_frame", "n_frames", "t_r"]
+        columns += ["start_s", "step_s", "n_times"]
         digest.update(self.table[columns].to_csv(index=False).encode())
         digest.update(np.packbits(self.grid_mask).tobytes())
         return digest.hexdigest()
