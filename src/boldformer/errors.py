@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
+from collections.abc import Iterable
 from types import ModuleType
 
 
@@ -74,6 +76,12 @@ class LeakageError(BoldFormerError):
 
 class MissingExtraError(BoldFormerError, ImportError):
     """An optional library is needed and not installed."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Suggest the known name that is nearest to another one; empty without any."""
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f"did you mean {near[0]!r}?" if near else ""
 
 
 def import_extra(module: str, extra: str) -> ModuleType:

@@ -302,3 +302,11 @@ def test_differences_are_found_at_any_depth() -> None:
         "b.d: null there, 0 asked for",
         "e: null there, true asked for",
     ]
+
+
+def test_what_file_browsers_leave_in_a_store_is_no_foreign_file(tmp_path: Path) -> None:
+    (tmp_path / "desktop.ini").touch()
+    check_store(tmp_path, ())
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(OutputExistsError, match=r"notes\.txt"):
+        check_store(tmp_path, ())

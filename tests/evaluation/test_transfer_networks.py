@@ -49,6 +49,11 @@ def test_a_part_keeps_the_shifts_of_the_whole(windows: WindowSet) -> None:
     np.testing.assert_array_equal(part.batch([1]), aligned.batch([3]))
 
 
+def test_people_are_kept_apart_whatever_is_aligned(windows: WindowSet) -> None:
+    aligned = AlignedWindows(windows, windows.table["recording"].to_numpy(dtype=str))
+    assert aligned.groups.tolist() == windows.table["subject"].tolist()
+
+
 def test_without_groups_only_the_mask_is_applied(windows: WindowSet) -> None:
     np.testing.assert_array_equal(
         AlignedWindows(windows).batch([0, 1]), windows.batch([0, 1])

@@ -4,6 +4,7 @@ import pytest
 
 from boldformer.errors import InputError
 from boldformer.models import Linear, create, list_models, model_parameters, register
+from boldformer.models.registry import name_of
 
 SIZES = {"n_outputs": 2, "n_times": 4, "volume_shape": (8, 8, 8)}
 
@@ -30,3 +31,13 @@ def test_parameters_reach_the_model():
 def test_a_name_is_given_once():
     with pytest.raises(ValueError, match="taken"):
         register("hybrid")(Linear)
+
+
+def test_a_class_that_is_registered_under_no_name_is_refused() -> None:
+    class Unnamed(Linear):
+        pass
+
+    sizes = {"n_outputs": 2, "n_times": 2, "volume_shape": (4, 4, 4)}
+    assert name_of(create("linear", **sizes)) == "linear"
+    with pytest.raises(InputError, match="register"):
+        name_of(Unnamed(**sizes))

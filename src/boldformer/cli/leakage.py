@@ -34,6 +34,7 @@ _BASE = RunConfig(training=TrainingConfig(batch_size=32))
     "evaluation.n_resamples",
     "evaluation.seed",
     base=_BASE,
+    defaults={"window.stride_s": "every volume"},
 )
 def leakage(
     given: Given,

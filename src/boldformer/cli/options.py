@@ -7,7 +7,7 @@ import functools
 import inspect
 import os
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -113,7 +113,10 @@ class Given:
 
 
 def configured(
-    *asked: str, without: tuple[str, ...] = (), base: RunConfig | None = None
+    *asked: str,
+    without: tuple[str, ...] = (),
+    base: RunConfig | None = None,
+    defaults: Mapping[str, str] | None = None,
 ) -> Callable:
     """Give a command options for fields of the configuration.
 
@@ -126,10 +129,12 @@ def configured(
         Fields of these sections to leave out.
     base : RunConfig, optional
         What the command lays them over, where that is not the default.
+    defaults : mapping of str to str, optional
+        What the help says of the default of a field that the command settles itself.
 
     The command receives them as its first parameter, a `Given`.
     """
-    declared = _declared(asked, without, base or RunConfig())
+    declared = _declared(asked, without, base or RunConfig(), defaults or {})
 
     def decorate(command: Callable) -> Callable:
         _, *own = inspect.signature(command, eval_str=True).parameters.values()
@@ -163,7 +168,10 @@ def _place(parameter: str) -> tuple[str, str]:
 
 
 def _declared(
-    asked: tuple[str, ...], without: tuple[str, ...], base: RunConfig
+    asked: tuple[str, ...],
+    without: tuple[str, ...],
+    base: RunConfig,
+    defaults: Mapping[str, str],
 ) -> dict[str, Any]:
     """Options by the name of their parameter: ``section__field``, or of their own."""
     found: dict[str, Any] = {}
@@ -171,7 +179,8 @@ def _declared(
         section, _, only = text.partition(".")
         for name, kind, flag, default in _flags(section, base):
             if only in ("", name) and f"{section}.{name}" not in without:
-                found[f"{section}__{name}"] = _option(name, kind, flag, default)
+                told = defaults.get(f"{section}.{name}")
+                found[f"{section}__{name}"] = _option(name, kind, flag, default, told)
         if not only:
             found |= _BESIDE.get(section, {})
     return found
@@ -191,23 +200,21 @@ def _flags(section: str, base: RunConfig) -> list[tuple[str, Any, Flag, Any]]:
     return found
 
 
-def _option(name: str, kind: Any, flag: Flag, default: Any) -> Any:
-    """Type of an option, None unless it is given."""
-    if flag.default is None:
-        listed = isinstance(default, tuple)
-        told = (
-            ",".join(default)
-            if listed
-            else f"{default:g}"
-            if isinstance(default, float)
-            else default
-        )
-        flag = replace(flag, default=str(told))
-    told = f"{flag.help} [{flag.default}]" if flag.default else flag.help
+def _option(name: str, kind: Any, flag: Flag, default: Any, told: str | None) -> Any:
+    """Type of an option, None unless it is given; its help tells the default."""
+    if told is None:
+        told = _written(default) if flag.default is None else flag.default
+    text = f"{flag.help} [{told}]" if told else flag.help
     more: dict[str, Any] = {"metavar": flag.metavar} if flag.metavar else {}
     if flag.name == "--folds":
         more["parser"] = _folds
-    return Annotated[_given_as(name, kind) | None, option(flag.name, help=told, **more)]
+    return Annotated[_given_as(name, kind) | None, option(flag.name, help=text, **more)]
+
+
+def _written(default: Any) -> str:
+    if isinstance(default, tuple):
+        return ",".join(default)
+    return f"{default:g}" if isinstance(default, float) else str(default)
 
 
 def _given_as(name: str, kind: Any) -> Any:

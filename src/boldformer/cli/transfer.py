@@ -40,6 +40,7 @@ _BASE = RunConfig(model=ModelConfig("linear"))
     "evaluation.allow_leakage",
     without=("data.labels",),
     base=_BASE,
+    defaults={"window.length_s": "shortest median"},
 )
 def transfer(
     given: Given,

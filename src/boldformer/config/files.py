@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import tomllib
 import types
 import typing
@@ -13,7 +12,7 @@ from typing import Any
 import tomli_w
 
 from boldformer.config.run import RunConfig
-from boldformer.errors import InputError
+from boldformer.errors import InputError, did_you_mean
 
 
 def to_dict(config: Any) -> dict[str, Any]:
@@ -46,11 +45,10 @@ def from_dict(kind: type, values: dict[str, Any], where: str = "") -> Any:
     names = [f.name for f in dataclasses.fields(kind)]
     for key in values:
         if key not in names:
-            near = difflib.get_close_matches(key, names, n=1)
             raise InputError(
                 f"unknown setting {where + key!r}",
                 wanted=f"one of {', '.join(names)}",
-                fix=f"did you mean {near[0]!r}?" if near else "remove it",
+                fix=did_you_mean(key, names) or "remove it",
             )
     built = {
         key: _coerce(hints[key], value, f"{where}{key}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import functools
 import inspect
 import tempfile
@@ -19,7 +18,7 @@ from boldformer.data.files import is_named, read_text, require_content
 from boldformer.data.quality import framewise_displacement
 from boldformer.data.recording import Recording
 from boldformer.data.tables import numbers, read_table
-from boldformer.errors import BadRunError, InputError
+from boldformer.errors import BadRunError, InputError, did_you_mean
 
 MOTION = ("trans_x", "trans_y", "trans_z", "rot_x", "rot_y", "rot_z")
 _MOTION_GROUPS = ("motion", "motion24")
@@ -168,13 +167,12 @@ def check_confound_groups(groups: Sequence[str], options: Mapping[str, Any]) -> 
     for what, (asked, names) in known.items():
         for name in asked:
             if name not in names:
-                near = difflib.get_close_matches(name, names, n=1)
                 scrub = name in ("scrub", "non_steady_state")
                 fix = "volumes are scrubbed and dropped by steps of their own"
                 raise InputError(
                     f"unknown {what} {name!r}",
                     wanted=f"one of {', '.join(names)}",
-                    fix=fix if scrub else f"did you mean {near[0]!r}?" if near else "",
+                    fix=fix if scrub else did_you_mean(name, names),
                 )
 
 

@@ -15,14 +15,13 @@ from typing import Any, Self
 from filelock import BaseFileLock, FileLock, Timeout
 
 from boldformer.data.atomic import remove_leftovers, write_json
+from boldformer.data.places import LITTER
 from boldformer.errors import OutputExistsError
 
 MARKER = ".boldformer.json"
 LOCK = ".boldformer.lock"
 WORK = "work"
 _FORMAT = "boldformer-folder"
-# What file browsers leave behind.
-_LITTER = (".DS_Store", "Thumbs.db", "desktop.ini")
 
 
 class OutputFolder:
@@ -131,7 +130,7 @@ class OutputFolder:
         if not self.path.is_dir():
             return
         there = {path.name for path in self.path.iterdir()}
-        there -= {MARKER, LOCK, *_LITTER}
+        there -= {MARKER, LOCK, *LITTER}
         there = {name for name in there if not name.startswith(".partial-")}
         before = self._before
         if not there:

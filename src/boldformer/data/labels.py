@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import importlib.resources
 import re
 from collections import Counter, defaultdict
@@ -14,7 +13,7 @@ import pandas as pd
 from boldformer.data.recording import Dataset, Recording
 from boldformer.data.selection import listed
 from boldformer.data.tables import names, read_table
-from boldformer.errors import InputError
+from boldformer.errors import InputError, did_you_mean
 
 _PACKAGED = Path(str(importlib.resources.files("boldformer.data") / "label_tables"))
 
@@ -51,11 +50,10 @@ def read_label_table(name_or_path: str | Path) -> pd.DataFrame:
         path = _PACKAGED / f"{name_or_path}.tsv"
     known = label_table_names()
     if path.stem not in known and not path.is_file():
-        near = difflib.get_close_matches(str(name_or_path), known, n=1)
         raise InputError(
             f"no label table {str(name_or_path)!r}",
             wanted=f"a TSV file, or one of {', '.join(known)}",
-            fix=f"did you mean {near[0]!r}?" if near else "",
+            fix=did_you_mean(str(name_or_path), known),
         )
     table = read_table(path, ("trial_type", "label"), InputError)
     if "task" not in table:

@@ -11,6 +11,8 @@ from boldformer.errors import InputError, OutputExistsError
 STORE_TABLES = ("runs.tsv", "set_aside.tsv")
 # Folders of a BIDS dataset that are there to be written to.
 _OPEN_TO_OUTPUT = ("derivatives", "code")
+# What file browsers leave behind.
+LITTER = (".DS_Store", "Thumbs.db", "desktop.ini")
 
 
 def check_place(out: Path, inputs: Iterable[str | Path]) -> None:
@@ -74,7 +76,7 @@ def check_store(store: Path, inputs: Iterable[str | Path]) -> None:
     if store.exists() and not store.is_dir():
         raise OutputExistsError(f"{store} is a file", wanted="a folder to write to")
     for path in sorted(store.iterdir()) if store.is_dir() else ():
-        ours = (path / "run.json").is_file() or path.name in STORE_TABLES
+        ours = (path / "run.json").is_file() or path.name in (*STORE_TABLES, *LITTER)
         if not ours and not path.name.startswith("."):
             raise OutputExistsError(
                 f"{store} holds other files",

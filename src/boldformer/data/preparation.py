@@ -109,6 +109,7 @@ class Preparation:
             "pipeline": [dict(step) for step in self.pipeline.steps],
             "pipeline_hash": self.pipeline.hash,
             "space": self.grid.space,
+            "t_r": self.t_r,
         }
 
     @classmethod

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -12,8 +11,8 @@ import pandas as pd
 
 from boldformer.config import EvaluationConfig, ModelConfig, RunConfig
 from boldformer.data.splits import Fold, Splits, configured_splits
-from boldformer.data.windows import WindowSet
-from boldformer.errors import InputError
+from boldformer.data.windows import SAME_T_R, WindowSet
+from boldformer.errors import InputError, did_you_mean
 from boldformer.evaluation.matching import match_size
 from boldformer.models import DecoderModel, get_model, list_models, model_parameters
 from boldformer.training.augment import NO_AUGMENTATION
@@ -22,7 +21,6 @@ HYBRID = "hybrid"
 ALL, NONE = "all", "none"
 # What the width of the hybrid stands for.
 _WIDTHS = ("width", "stem_channels", "out_channels")
-_SAME_T_R_S = 1e-3
 # Widths that can be divided by the heads.
 _SIZES = range(16, 257, 8)
 
@@ -218,11 +216,10 @@ def _named(
     listed = [one for name in names for one in (every if name == ALL else [name])]
     for name in listed:
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
             raise InputError(
                 f"unknown {what} {name!r}",
                 wanted=f"some of {', '.join(known)}",
-                fix=f"did you mean {near[0]!r}?" if near else "",
+                fix=did_you_mean(name, known),
             )
     return [known[name] for name in listed]
 
@@ -243,7 +240,7 @@ def middle_frames(windows: WindowSet) -> WindowSet:
     table = windows.table
     middle = table["n_times"] // 2
     # In other runs frames are averaged into steps, and weights follow `start_s`.
-    frames_are_steps = (table["t_r"] - table["step_s"]).abs() <= _SAME_T_R_S
+    frames_are_steps = (table["t_r"] - table["step_s"]).abs() <= SAME_T_R
     table = table.assign(
         start_s=table["start_s"] + middle * table["step_s"],
         n_times=1,

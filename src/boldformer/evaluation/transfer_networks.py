@@ -59,8 +59,8 @@ class AlignedWindows:
 
     @property
     def groups(self) -> np.ndarray:
-        """Subject (or family) of each window, its run where there is one subject."""
-        return self.windows.groups
+        """Subject of each window, as between linear decoders."""
+        return self.table["subject"].to_numpy(dtype=str)
 
     @property
     def t_r(self) -> float:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
-from boldformer.errors import InputError
+from boldformer.errors import InputError, did_you_mean
 from boldformer.models.base import DecoderModel
 
 _MODELS: dict[str, type[DecoderModel]] = {}
@@ -52,8 +51,21 @@ def get_model(name: str) -> type[DecoderModel]:
 
 
 def name_of(model: DecoderModel) -> str:
-    """Name under which the class of a model is registered."""
-    return next(name for name, kind in _MODELS.items() if kind is type(model))
+    """Name under which the class of a model is registered.
+
+    Raises
+    ------
+    InputError
+        When it is registered under none.
+    """
+    for name, kind in _MODELS.items():
+        if kind is type(model):
+            return name
+    raise InputError(
+        f"the model {type(model).__name__} has no name",
+        wanted="a registered class",
+        fix="decorate it with boldformer.models.register",
+    )
 
 
 def model_parameters(name: str) -> dict[str, Any]:
@@ -118,9 +130,8 @@ def create(
 
 
 def _unknown(what: str, received: str, known: list[str]) -> InputError:
-    near = difflib.get_close_matches(received, known, n=1)
     return InputError(
         f"unknown {what} {received!r}",
         wanted=f"one of {', '.join(known)}" if known else "no parameters",
-        fix=f"did you mean {near[0]!r}?" if near else "",
+        fix=did_you_mean(received, known),
     )

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from boldformer.errors import InputError
+from boldformer.errors import InputError, did_you_mean
 from boldformer.preprocessing.base import Step
 
 
@@ -77,7 +76,7 @@ def check_steps(
             raise InputError(
                 f"unknown preprocessing step {name!r}",
                 wanted=f"one of {', '.join(known)}",
-                fix=_suggestion(str(name), known),
+                fix=did_you_mean(str(name), known),
             )
         if name in registry:
             last_in_time = str(name)
@@ -122,13 +121,8 @@ def _check_names(name: str, settings: Mapping[str, Any], known: Sequence[str]) -
             raise InputError(
                 f"step {name!r} has no setting {key!r}",
                 wanted=f"one of {', '.join(known)}" if known else "no setting",
-                fix=_suggestion(key, known),
+                fix=did_you_mean(key, known),
             )
-
-
-def _suggestion(name: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1)
-    return f"did you mean {near[0]!r}?" if near else ""
 
 
 def _fits(hint: Any, value: Any) -> bool:

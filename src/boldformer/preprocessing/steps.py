@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from boldformer.preprocessing import causal, filtering, normalisation
-from boldformer.preprocessing import regression as confounds
 from boldformer.preprocessing.base import CausalStep, RunContext, Step, replay
 from boldformer.preprocessing.despike import despike
 from boldformer.preprocessing.recursive import recursive_residuals
+from boldformer.preprocessing.regression import regress_out
 from boldformer.preprocessing.scrubbing import (
     check_threshold,
     hold_frames,
@@ -104,10 +104,7 @@ def _clean(
         if run.good is not None:
             known = interpolate_frames(known, ~run.good, positions)
         regressors.append(known)
-    return _regress_out(data, np.concatenate(regressors, axis=1), run.good)
-
-
-_regress_out = confounds.regress_out  # `confounds` names a setting in `_clean`
+    return regress_out(data, np.concatenate(regressors, axis=1), run.good)
 
 
 def _causal_clean(

@@ -24,7 +24,7 @@ from boldformer.evaluation.leakage_schemes import (
 from boldformer.models import get_model
 from boldformer.studies.leakage_fits import VolumeArm, VolumeFits
 from boldformer.studies.leakage_outputs import WRITTEN, Findings, write_leakage
-from boldformer.studies.study import Study, audit_fits, audit_split, same_windows
+from boldformer.studies.study import Study, audit_fits, audit_splits, same_windows
 from boldformer.training.augment import NO_AUGMENTATION
 
 __all__ = ["LeakageSettings", "run_leakage"]
@@ -114,10 +114,7 @@ class Leakage(Study[LeakageSettings]):
         self._cohorts = self._read_volumes()
         self._cohort = next(iter(self._cohorts.values()))
         self._splits = self._split()
-        self._audits = {
-            name: audit_split(self._cohort, splits, f"{name}-wise")
-            for name, splits in self._splits.items()
-        }
+        self._audits = audit_splits(self._cohort, self._splits)
         self._audits[HONEST].raise_if_leaky()
 
     def _read_volumes(self) -> dict[str, Cohort]:

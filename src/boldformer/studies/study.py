@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -147,26 +147,27 @@ class Study(abc.ABC, Generic[Settings]):
         )
 
 
-def audit_split(cohort: Cohort, splits: Splits, what: str = "") -> Audit:
-    """Audit a split of a cohort's windows, and say what was found.
+def audit_split(cohort: Cohort, splits: Splits) -> Audit:
+    """Audit a split of a cohort's windows, and say what was found."""
+    scheme = splits.scheme.rstrip(".")
+    return audit_splits(cohort, {scheme: splits})[scheme]
+
+
+def audit_splits(cohort: Cohort, splits: Mapping[str, Splits]) -> dict[str, Audit]:
+    """Audit several splits of the same windows, which are looked at once.
 
     Parameters
     ----------
     cohort : Cohort
         Its windows; copies are looked for among all of its prepared runs.
-    splits : Splits
-        Folds over them.
-    what : str
-        What is split, for the log; the split's own scheme by default.
+    splits : mapping of str to Splits
+        Folds over them, by what the log calls them.
     """
-    windows = cohort.windows
-    found = audit(
-        windows.table,
-        splits,
-        copies=find_copies(cohort.prepared),
-        nuisance=windows.nuisance(),
-    )
-    logger.info("%s; audit: %s", what or splits.scheme.rstrip("."), found.summary)
+    table, nuisance = cohort.windows.table, cohort.windows.nuisance()
+    copies, found = find_copies(cohort.prepared), {}
+    for name, one in splits.items():
+        found[name] = audit(table, one, copies=copies, nuisance=nuisance)
+        logger.info("%s; audit: %s", name, found[name].summary)
     return found
 
 

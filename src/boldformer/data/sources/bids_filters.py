@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 from typing import Any
 
 from boldformer.data.files import read_json
-from boldformer.errors import InputError
+from boldformer.errors import InputError, did_you_mean
 
 # Names of BIDS 1.10, as they are in file names, and as pybids spells them.
 _LONG = {
@@ -54,11 +53,10 @@ def short_name(entity: str) -> str:
         return entity
     if entity in _SHORT:
         return _SHORT[entity]
-    near = difflib.get_close_matches(entity, [*_LONG, *_SHORT], n=1)
     raise InputError(
         f"BIDS has no entity {entity!r}",
         wanted=f"one of {', '.join(_LONG)}",
-        fix=f"did you mean {near[0]!r}?" if near else "",
+        fix=did_you_mean(entity, [*_LONG, *_SHORT]),
     )
 
 
