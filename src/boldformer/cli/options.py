@@ -120,6 +120,8 @@ def configured(
 ) -> Callable:
     """Give a command options for fields of the configuration.
 
+    The command receives what was given of them as its first parameter, a `Given`.
+
     Parameters
     ----------
     *asked : str
@@ -131,8 +133,6 @@ def configured(
         What the command lays them over, where that is not the default.
     defaults : mapping of str to str, optional
         What the help says of the default of a field that the command settles itself.
-
-    The command receives them as its first parameter, a `Given`.
     """
     declared = _declared(asked, without, base or RunConfig(), defaults or {})
 
