@@ -16,16 +16,13 @@ QUICK = tests/preprocessing tests/contracts/test_steps.py tests/models \
 	tests/test_config.py tests/test_errors.py
 
 # Two workers of one thread each: more would fight over two cores.
-test: export OMP_NUM_THREADS = 1
-test: export MKL_NUM_THREADS = 1
-test: export OPENBLAS_NUM_THREADS = 1
+test quick docs: export OMP_NUM_THREADS = 1
+test quick docs: export MKL_NUM_THREADS = 1
+test quick docs: export OPENBLAS_NUM_THREADS = 1
 test: $(VENV)/.installed-test  ## the suite; the notebooks' part of it is in `make docs`
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not notebook"
 
 # What a change breaks most often, in under a minute.
-quick: export OMP_NUM_THREADS = 1
-quick: export MKL_NUM_THREADS = 1
-quick: export OPENBLAS_NUM_THREADS = 1
 quick: $(VENV)/.installed-test  ## part of the suite, in under a minute
 	$(BIN)/python -m pytest -q -x -n 2 --dist worksteal $(QUICK)
 
@@ -37,7 +34,6 @@ lint: $(VENV)/.installed-dev  ## style, types, spelling, layers
 	$(BIN)/lint-imports --cache-dir .import_linter_cache
 
 # Runs the notebooks and the gallery, shows and tests what came out.
-docs: export OMP_NUM_THREADS = 1
 docs: export NO_MKDOCS_2_WARNING = 1
 docs: $(VENV)/.installed-test  ## the site, in build/site
 	$(BIN)/mkdocs build --strict
