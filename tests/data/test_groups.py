@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from boldformer.data.groups import (
+    event_shuffler,
     families_of,
     family_of,
     held_out_groups,
@@ -95,3 +96,28 @@ def test_a_shuffle_moves_rows_only_within_their_group(groups, seed):
     order = shuffle_within(groups, np.random.default_rng(seed))
     assert sorted(order) == list(range(len(groups)))
     np.testing.assert_array_equal(groups[order], groups)
+
+
+@given(seed=st.integers(0, 999))
+def test_shuffling_moves_labels_between_events_of_a_run_only(seed):
+    rng = np.random.default_rng(seed)
+    n_events = rng.integers(1, 5, size=6)
+    events = np.repeat(np.arange(6), n_events)
+    table = pd.DataFrame(
+        {"recording": np.array(list("aabbbb"))[events], "block": events}
+    )
+    targets = rng.integers(0, 3, size=6)[events]
+    shuffled = event_shuffler(table, rng)(targets)
+    found = table.assign(before=targets, after=shuffled)
+    assert (found.groupby("block")["after"].nunique() == 1).all()
+    of_event = found.drop_duplicates("block")
+    for _, run in of_event.groupby("recording"):
+        assert sorted(run["before"]) == sorted(run["after"])
+
+
+def test_without_blocks_each_window_is_an_event():
+    table = pd.DataFrame({"recording": ["a"] * 200})
+    targets = np.arange(200)
+    shuffled = event_shuffler(table, np.random.default_rng(0))(targets)
+    assert sorted(shuffled) == list(targets)
+    assert (shuffled == targets).mean() < 0.1

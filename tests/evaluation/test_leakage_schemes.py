@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from sklearn.metrics import balanced_accuracy_score
 
 from boldformer.data.audit.split_audit import audit
+from boldformer.data.groups import event_shuffler
 from boldformer.data.splits import Fold
 from boldformer.errors import InputError
 from boldformer.evaluation.leakage_schemes import (
     SCHEMES,
     match_training,
     scheme_folds,
-    shuffle_blocks,
 )
 from boldformer.evaluation.learning_curve import linear_predict
 from boldformer.training.linear_decoder import gram_matrix
@@ -117,24 +117,6 @@ def test_training_sides_are_cut_to_the_smallest() -> None:
     assert [s.hash for s in again.values()] == [s.hash for s in matched.values()]
 
 
-@given(seed=st.integers(0, 999))
-def test_shuffling_moves_labels_between_blocks_of_a_run_only(seed: int) -> None:
-    table = samples(subjects=2)
-    targets = targets_of(table)
-    shuffled = shuffle_blocks(table, targets, np.random.default_rng(seed))
-    found = table.assign(before=targets, after=shuffled)
-    assert (found.groupby("block")["after"].nunique() == 1).all()
-    for _, run in found.groupby("recording"):
-        assert sorted(run["before"]) == sorted(run["after"])
-
-
-def test_shuffled_labels_differ() -> None:
-    table = samples()
-    targets = targets_of(table)
-    shuffled = shuffle_blocks(table, targets, np.random.default_rng(0))
-    assert 0.1 < (shuffled == targets).mean() < 0.6
-
-
 def test_bad_requests() -> None:
     table = samples(subjects=2)
     with pytest.raises(InputError, match="unknown way to split"):
@@ -179,8 +161,8 @@ def test_blocks_that_are_recognised_score_without_any_effect() -> None:
                 score(
                     table,
                     values,
-                    shuffle_blocks(
-                        table, targets_of(table), np.random.default_rng(seed)
+                    event_shuffler(table, np.random.default_rng(seed))(
+                        targets_of(table)
                     ),
                     scheme,
                 )

@@ -1,6 +1,7 @@
 """The permutation test finds effects, holds its level, and shuffles within runs."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,10 +26,18 @@ def runs_of(effect, seed=0, n_runs=4, p=120, k=3):
     return X, y, runs, Splits(tuple(folds), "run", "leave one run out")
 
 
+def table_of(runs, events=None):
+    """Window table; each window is an event of its own unless told."""
+    events = np.arange(len(runs)) if events is None else events
+    return pd.DataFrame({"recording": runs, "block": events})
+
+
 @pytest.mark.parametrize("k", [2, 3])
 def test_an_effect_is_found(k):
     X, y, runs, splits = runs_of(0.6, k=k)
-    test = permutation_test(gram_matrix(X), y, runs, splits, n_permutations=39)
+    test = permutation_test(
+        gram_matrix(X), y, table_of(runs), splits, n_permutations=39
+    )
     assert test.score > 0.8
     assert test.p_value == pytest.approx(1 / 40)
     assert test.null.mean() == pytest.approx(1 / k, abs=0.06)
@@ -39,7 +48,7 @@ def test_without_an_effect_p_values_are_even():
     for seed in range(25):
         X, y, runs, splits = runs_of(0.0, seed)
         test = permutation_test(
-            gram_matrix(X), y, runs, splits, n_permutations=11, seed=seed
+            gram_matrix(X), y, table_of(runs), splits, n_permutations=11, seed=seed
         )
         p_values.append(test.p_value)
     # A standard deviation of 0.29 / √25 around the mean of even p-values, 13 / 24.
@@ -59,7 +68,9 @@ def decoded(X, y, splits):
 def test_the_scores_are_those_of_the_decoder(k):
     """Of the true labels and, more shuffles than are solved at once, of the others."""
     X, y, runs, splits = runs_of(0.3, k=k)
-    test = permutation_test(gram_matrix(X), y, runs, splits, n_permutations=30)
+    test = permutation_test(
+        gram_matrix(X), y, table_of(runs), splits, n_permutations=30
+    )
     codes, rng = np.unique(runs, return_inverse=True)[1], np.random.default_rng(0)
     shuffled = [y[shuffle_within(codes, rng)] for _ in range(30)]
     assert test.score == pytest.approx(decoded(X, y, splits))
@@ -67,10 +78,40 @@ def test_the_scores_are_those_of_the_decoder(k):
     assert test.null[-1] == pytest.approx(decoded(X, shuffled[-1], splits))
 
 
+def test_windows_of_an_event_are_exchanged_together():
+    """Without any effect one p-value in ten is below 0.1, four windows an event or not.
+
+    Shuffled one by one, windows that share their noise gave one in five below 0.05.
+    """
+    p_values = []
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        y, runs = np.tile(np.repeat([0, 1], 4), 4), np.repeat(np.arange(4), 8)
+        of_event = np.repeat(np.arange(8), 4)
+        labels = np.concatenate([rng.permutation([0, 1]) for _ in range(4)])
+        y = labels[of_event]
+        X = rng.normal(size=(8, 60))[of_event] + 0.3 * rng.normal(size=(32, 60))
+        folds = [
+            Fold(k, np.flatnonzero(runs != k), np.flatnonzero(runs == k))
+            for k in range(4)
+        ]
+        test = permutation_test(
+            gram_matrix(X),
+            y,
+            table_of(runs, of_event),
+            Splits(tuple(folds), "run", "leave one run out"),
+            n_permutations=39,
+            seed=seed,
+        )
+        p_values.append(test.p_value)
+    assert np.mean(np.array(p_values) <= 0.1) < 0.2
+    assert np.mean(p_values) > 0.45
+
+
 def test_runs_of_one_class_cannot_be_shuffled():
     X, _, runs, splits = runs_of(0.0)
     with pytest.raises(InputError, match="shuffled within runs"):
-        permutation_test(gram_matrix(X), runs % 3, runs, splits)
+        permutation_test(gram_matrix(X), runs % 3, table_of(runs), splits)
 
 
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=40), st.integers(0, 99))

@@ -62,7 +62,7 @@ def test_a_decoder_no_better_than_the_linear_one_is_told_so():
     summary = judged(skill=1.0, linear=1.05)
     assert summary["verdict"]["beats_nuisance"]
     assert not summary["verdict"]["beats_linear"]
-    assert "does not beat the linear SVM" in text(summary)
+    assert "is not shown to beat the linear SVM" in text(summary)
 
 
 def test_a_worse_decoder_is_called_worse():
@@ -73,18 +73,52 @@ def test_a_decoder_of_noise_beats_nothing():
     summary = judged(skill=0.0, linear=0.0, trained=0.3)
     flags = [summary["verdict"][f"beats_{x}"] for x in ("chance", "nuisance", "linear")]
     assert flags == [False, False, False]
-    assert "does not beat chance" in text(summary)
-    assert "does not beat nuisance signals alone" in text(summary)
+    assert "is not shown to beat chance" in text(summary)
+    assert "is not shown to beat nuisance signals alone" in text(summary)
     assert "hardly learned" in text(summary)
 
 
 def test_few_units_are_called_unreliable_and_one_claims_nothing():
     assert "only 3 runs the intervals are unreliable" in text(judged(3, unit="run"))
+    assert "Whether it beats chance cannot be told from 3 runs" in text(
+        judged(3, unit="run")
+    )
     alone = judged(1, unit="run")
     assert alone["verdict"]["beats_chance"] is False
     assert "With 1 run there is no interval" in text(alone)
     assert alone["scores"]["hybrid"]["accuracy"]["low"] is None
     json.dumps(alone, allow_nan=False)
+
+
+@pytest.mark.parametrize("n_groups", [5, 6, 16])
+def test_a_claim_needs_the_interval_and_the_corrected_p(n_groups):
+    """Three comparisons: with six units no corrected p is below 6 / 64."""
+    summary = judged(n_groups, skill=2.5)
+    for row in summary["comparisons"]:
+        both = row["low"] > 0 and row["p_holm"] <= 0.05
+        assert (row["reading"] == "better") == both
+        assert (row["reading"] == "too few units") == (n_groups < 8)
+    beats = summary["verdict"]["beats"]
+    assert beats["nuisance"] == (n_groups == 16)
+    told = f"Whether it beats nuisance signals alone cannot be told from {n_groups}"
+    assert (told in text(summary)) == (n_groups < 8)
+    assert summary["verdict"]["beats_chance"] == (n_groups > 5)
+
+
+def test_an_interval_above_0_is_no_claim_where_the_corrected_p_is_large():
+    """Two units of ten carry the whole difference."""
+    y = np.tile(np.arange(2), 100)
+    groups = np.repeat(np.arange(10), 20)
+    ours = np.where(np.isin(groups, [0, 1, 2, 3]) | (y == 0), y, 0)
+    decoders = {"hybrid": np.eye(2)[ours], "nuisance": np.eye(2)[np.zeros(200, int)]}
+    summary = summarise(
+        y, decoders, {}, groups, LABELS[:2], CONFIG, decoder="hybrid", unit="subject"
+    )
+    row = next(r for r in summary["comparisons"] if r["metric"] == "balanced_accuracy")
+    assert row["low"] > 0
+    assert row["p_holm"] > 0.05
+    assert row["reading"] == "undecided"
+    assert "is not shown to beat nuisance" in text(summary)
 
 
 def test_the_content_is_as_documented_and_goes_to_json():
@@ -102,6 +136,7 @@ def test_the_content_is_as_documented_and_goes_to_json():
     assert scores["training_accuracy"] == {"value": 0.95, "low": None, "high": None}
     assert summary["scores"]["nuisance"]["training_accuracy"]["value"] is None
     keys = {"a", "b", "metric", "difference", "low", "high", "p_value", "p_holm"}
+    keys |= {"reading"}
     assert all(set(row) == keys for row in summary["comparisons"])
     assert summary["interval"] == {
         "unit": "subject",

@@ -59,7 +59,7 @@ def test_the_score_is_balanced_accuracy_with_an_interval(judge: SiteJudge) -> No
 def test_a_score_does_not_differ_from_itself(judge: SiteJudge) -> None:
     scored = judge.score(np.arange(len(judge.y)), judge.y, "zero-shot")
     gap = scored.minus(scored)
-    assert (gap.value, gap.low, gap.high) == (0, 0, 0)
+    assert (gap.difference.value, gap.p_value, gap.reading) == (0, 1, "too few units")
 
 
 def test_transfer_gives_a_row_without_and_one_with_each_number_of_shots(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
 from boldformer.errors import InputError
 
+Shuffle = Callable[[np.ndarray], np.ndarray]
 FEWEST_GROUPS_TO_HOLD_OUT = 4
 _NO_FAMILY = ("", "n/a", "nan")
 
@@ -166,3 +167,42 @@ def shuffle_within(groups: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         (rng.random(len(groups)), groups)
     )
     return order
+
+
+def event_names(table: pd.DataFrame) -> np.ndarray:
+    """Name of the event that each window is of, str (n_windows,)."""
+    names = table["recording"].astype(str) + " " + table["block"].astype(str)
+    return names.to_numpy(dtype=str)
+
+
+def event_shuffler(table: pd.DataFrame, rng: np.random.Generator) -> Shuffle:
+    """Make a function that shuffles labels among the events of each run.
+
+    Windows of one event stay alike: they share frames or, at least, a response, and
+    were each given a label of its own, the null would be narrower than chance is.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Windows with ``recording`` and ``block``; without the latter each window is an
+        event.
+    rng : Generator
+        Source of the draws.
+
+    Returns
+    -------
+    callable
+        From the class of each window, int (n_windows,) and the same within an event, to
+        shuffled ones.
+    """
+    runs = pd.factorize(table["recording"])[0]
+    event = np.arange(len(table))
+    if "block" in table:
+        event = pd.factorize(event_names(table))[0]
+    _, first = np.unique(event, return_index=True)
+
+    def shuffle(targets: np.ndarray) -> np.ndarray:
+        order = shuffle_within(runs[first], rng)
+        return np.asarray(targets)[first][order][event]
+
+    return shuffle

@@ -1,15 +1,16 @@
 """How sure a score is: resampling whole subjects, and pairing decoders on them.
 
 Windows of one person are alike, so people (runs, within one person) are drawn, never
-windows. With few units no interval can be trusted: resampling six or fewer cannot show
-how different the seventh would be, and with two or three an interval is hardly more
-than the range of the units.
+windows; but no interval is narrower than that of as many events, each by itself. With
+few units no interval can be trusted: resampling six or fewer cannot show how different
+the seventh would be, and with two or three an interval is hardly more than the range of
+the units.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,8 +21,8 @@ from boldformer.errors import InputError
 from boldformer.evaluation.metrics import SCORES, weighted_recall, weighted_scores
 
 UNRELIABLE_BELOW = 7
-_EXACT_UP_TO = 13
-_MOST_FLIPS = 9999
+_NO_WIDTH = 1e-9
+_SHARES = ("accuracy", "balanced_accuracy")
 
 
 @dataclass(frozen=True)
@@ -56,10 +57,14 @@ class Draws:
         By score; recall is called ``recall_0``, ``recall_1`` … by class.
     resampled : dict of str to ndarray, shape (n_resamples,)
         The same keys.
+    sizes : dict of str to float
+        How many events a score rests on: of a mean over classes as many as would leave
+        it as uncertain were all in one class.
     """
 
     values: dict[str, float]
     resampled: dict[str, np.ndarray]
+    sizes: dict[str, float]
 
 
 class GroupBootstrap:
@@ -77,6 +82,9 @@ class GroupBootstrap:
         Of the draws.
     widening : float
         Factor on the distance of both ends from the value; see `reuse_widening`.
+    events : sequence, shape (n_windows,), optional
+        Event that each window is of; each its own by default. Several windows of an
+        event, or the same one in several repeats, count once in `Draws.sizes`.
 
     Attributes
     ----------
@@ -95,8 +103,22 @@ class GroupBootstrap:
     with 3 (plain percentiles: 93, 90, 84, 81 and 73 %). With fewer than seven units
     the interval is unreliable.
 
+    Resamples of people who all score alike do not differ: where every answer is right,
+    the percentiles would say 1 to 1. So the interval of a share (accuracy, balanced
+    accuracy, recall) reaches at least as far as the exact binomial one (Clopper &
+    Pearson, 1934) of its number of events, which is first made smaller for few units,
+    by the squared ratio of Student's t (Korn & Graubard, 1998), and for `widening`. The
+    other scores reach as far from their value as the share of errors that could stay
+    unseen in so many events, where the percentiles coincide. An interval of a score
+    ends where the score does; one of a difference, where differences do.
+
     References
     ----------
+    Clopper & Pearson (1934). The use of confidence or fiducial limits illustrated in
+    the case of the binomial. Biometrika 26(4), 404-413.
+    Korn & Graubard (1998). Confidence intervals for proportions with small expected
+    number of positive counts estimated from survey data. Survey Methodology 24,
+    193-201.
     Hesterberg (2015). What teachers should know about the bootstrap. The American
     Statistician 69(4), 371-386.
     """
@@ -108,6 +130,7 @@ class GroupBootstrap:
         level: float = 0.95,
         seed: int = 0,
         widening: float = 1.0,
+        events: np.ndarray | None = None,
     ) -> None:
         if not 0 < level < 1 or n_resamples < 0:
             raise InputError(
@@ -122,6 +145,8 @@ class GroupBootstrap:
             self.n_units, np.full(self.n_units, 1 / self.n_units), size=n_resamples
         )
         self.weights = draws[:, membership].astype(np.float32)
+        each = np.arange(len(membership)) if events is None else np.asarray(events)
+        self.events = np.unique(each, return_inverse=True)[1]
 
     def only(self, rows: np.ndarray) -> GroupBootstrap:
         """Return the same resamples of some of the windows.
@@ -132,7 +157,7 @@ class GroupBootstrap:
             Windows to keep; every group is still counted as a unit.
         """
         part = copy.copy(self)
-        part.weights = self.weights[:, rows]
+        part.weights, part.events = self.weights[:, rows], self.events[rows]
         return part
 
     def draw(
@@ -166,7 +191,18 @@ class GroupBootstrap:
             named = {f"recall_{k}": recall[:, k] for k in range(n_classes)}
             found.append(scores | named)
         plain, resampled = found
-        return Draws({name: float(v[0]) for name, v in plain.items()}, resampled)
+        values = {name: float(v[0]) for name, v in plain.items()}
+        return Draws(values, resampled, self._sizes(np.asarray(y_true), values))
+
+    def _sizes(self, y_true: np.ndarray, names: Iterable[str]) -> dict[str, float]:
+        counts = {
+            f"recall_{k}": float(len(np.unique(self.events[y_true == k])))
+            for k in np.unique(y_true)
+        }
+        per_class = np.array(list(counts.values()))
+        over_classes = len(per_class) ** 2 / np.sum(1 / per_class)
+        known = counts | {"accuracy": per_class.sum()}
+        return {name: float(known.get(name, over_classes)) for name in names}
 
     def around(self, value: float, resampled: np.ndarray) -> Estimate:
         """Put an interval of coverage `level` around a value.
@@ -197,14 +233,67 @@ class GroupBootstrap:
     def estimate(self, draws: Draws, name: str) -> Estimate:
         """Value of one score and its interval, which ends where the score does."""
         found = self.around(draws.values[name], draws.resampled[name])
-        least = SCORES[name].least if name in SCORES else 0.0
-        low, high = np.clip([found.low, found.high], least, 1.0)
-        return Estimate(found.value, float(low), float(high))
+        size = self._independent(draws.sizes[name])
+        if name in _SHARES or name.startswith("recall_"):
+            found = self._at_least_exact(found, size)
+        return self._within(found, (_least(name), 1.0), 1 - _least(name), size)
 
     def difference(self, a: Draws, b: Draws, name: str) -> Estimate:
         """How much better `a` scores than `b`, over the same resamples."""
         gap = a.resampled[name] - b.resampled[name]
-        return self.around(a.values[name] - b.values[name], gap)
+        found = self.around(a.values[name] - b.values[name], gap)
+        size = self._independent(min(a.sizes[name], b.sizes[name]))
+        most = 1 - _least(name)
+        return self._within(found, (-most, most), most, size)
+
+    def mean(self, draws: Sequence[Draws], name: str) -> Estimate:
+        """Mean of a score over several fits to the same windows, and its interval."""
+        values = np.mean([one.values[name] for one in draws])
+        resampled = np.mean([one.resampled[name] for one in draws], axis=0)
+        sizes = {name: min(one.sizes[name] for one in draws)}
+        return self.estimate(
+            Draws({name: float(values)}, {name: resampled}, sizes), name
+        )
+
+    def _independent(self, size: float) -> float:
+        """Events that would tell as much, were each of them another unit's."""
+        if self.n_units < 2:
+            return size
+        tail = (1 - self.level) / 2
+        many = stats.t.ppf(tail, max(size - 1, 1))
+        return (
+            size
+            * min(1.0, (many / stats.t.ppf(tail, self.n_units - 1)) ** 2)
+            / (self.widening**2)
+        )
+
+    def _at_least_exact(self, found: Estimate, size: float) -> Estimate:
+        if not np.isfinite(found.low):
+            return found
+        hits, tail = found.value * size, (1 - self.level) / 2
+        low = stats.beta.ppf(tail, hits, size - hits + 1) if hits > 0 else 0.0
+        high = stats.beta.isf(tail, hits + 1, size - hits) if hits < size else 1.0
+        ends = min(found.low, float(low)), max(found.high, float(high))
+        return Estimate(found.value, *ends)
+
+    def _within(
+        self,
+        found: Estimate,
+        bounds: tuple[float, float],
+        reach: float,
+        size: float,
+    ) -> Estimate:
+        """Give an interval some width, and end it where values end."""
+        low, high = found.low, found.high
+        if high - low < _NO_WIDTH:
+            unseen = 1 - ((1 - self.level) / 2) ** (1 / size)
+            low, high = (found.value + unseen * reach * k for k in (-1, 1))
+        low, high = np.clip([low, high], *bounds)
+        return Estimate(found.value, float(low), float(high))
+
+
+def _least(name: str) -> float:
+    return SCORES[name].least if name in SCORES else 0.0
 
 
 def reuse_widening(folds: Sequence[Fold]) -> float:
@@ -247,79 +336,3 @@ def reuse_widening(folds: Sequence[Fold]) -> float:
         return 1.0
     ratio = np.mean([len(fold.test) / len(fold.train) for fold in folds])
     return float(np.sqrt(2 + ratio))
-
-
-def sign_flip_test(
-    differences: np.ndarray, groups: np.ndarray, seed: int = 0, widening: float = 1.0
-) -> float:
-    """Probability of so large a difference were two decoders interchangeable.
-
-    Parameters
-    ----------
-    differences : ndarray, shape (n_windows,)
-        What each window adds to the difference of two scores; see `contributions`.
-    groups : sequence, shape (n_windows,)
-        Units; under the null the two decoders may be swapped in any of them.
-    seed : int
-        Of the swaps, for more than 13 units; up to there all are gone through.
-    widening : float
-        Factor on the standard error of the difference, by whose Student's t swaps are
-        compared; see `reuse_widening`. Without it, two equally good decoders differed
-        at 0.05 in 10 % of simulated studies, and in 3 % with it.
-
-    Returns
-    -------
-    float
-        Two-sided p-value. With `n` units none is below ``2 / 2**n``: five or fewer
-        cannot reach 0.05.
-    """
-    membership = np.unique(np.asarray(groups), return_inverse=True)[1]
-    sums = np.bincount(membership, differences)
-    n = len(sums)
-    if n <= _EXACT_UP_TO:
-        signs = 1 - 2 * ((np.arange(2**n)[:, None] >> np.arange(n)) & 1)
-    else:
-        drawn = np.random.default_rng(seed).integers(0, 2, size=(_MOST_FLIPS, n))
-        signs = np.vstack([np.ones((1, n), dtype=int), 1 - 2 * drawn])
-    # Squares of Student's t, up to a factor: the order of the flips is that of their
-    # sums, and a t can be divided by a factor on its standard error.
-    squares, total = (signs @ sums) ** 2, sums.sum() ** 2
-    most = n * (sums @ sums)
-    if most == 0:
-        return 1.0
-    with np.errstate(divide="ignore"):
-        flipped = squares / np.maximum(most - squares, 1e-12 * most)
-        found = total / max(most - total, 1e-12 * most)
-    return float(np.mean(flipped >= found / widening**2 * (1 - 1e-9)))
-
-
-def contributions(y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
-    """Split balanced accuracy into what each window adds, shape (n_windows,)."""
-    counts = np.bincount(y_true)
-    return (y_true == y_pred) / (counts[y_true] * np.count_nonzero(counts))
-
-
-def holm(p_values: np.ndarray) -> np.ndarray:
-    """Correct p-values for their number by Holm's step-down method.
-
-    Parameters
-    ----------
-    p_values : ndarray, shape (n_tests,)
-        Uncorrected.
-
-    Returns
-    -------
-    ndarray, shape (n_tests,)
-        In the same order; the chance of any false rejection is at most the threshold.
-
-    References
-    ----------
-    Holm (1979). A simple sequentially rejective multiple test procedure. Scandinavian
-    Journal of Statistics 6(2), 65-70.
-    """
-    p_values = np.asarray(p_values, dtype=float)
-    order = np.argsort(p_values, kind="stable")
-    stepped = p_values[order] * np.arange(len(order), 0, -1)
-    corrected = np.empty_like(stepped)
-    corrected[order] = np.minimum(1, np.maximum.accumulate(stepped))
-    return corrected

@@ -9,17 +9,17 @@ from typing import Any
 import numpy as np
 
 from boldformer.config import EvaluationConfig
-from boldformer.evaluation.intervals import (
-    Draws,
-    Estimate,
-    GroupBootstrap,
+from boldformer.evaluation.intervals import Draws, Estimate, GroupBootstrap
+from boldformer.evaluation.paired_tests import (
     contributions,
     holm,
+    least_p_value,
     sign_flip_test,
 )
 
 MAIN_METRIC = "balanced_accuracy"
 COMPARED = ("accuracy", MAIN_METRIC)
+BETTER, WORSE, UNDECIDED, TOO_FEW = "better", "worse", "undecided", "too few units"
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +53,8 @@ class Comparison:
     p_value, p_holm : float
         Of the sign-flip test over units, and corrected by Holm's method for all that
         was compared together.
+    reading : str
+        By the one rule of `read`.
     """
 
     a: str
@@ -61,13 +63,43 @@ class Comparison:
     difference: Estimate
     p_value: float
     p_holm: float
+    reading: str
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
         ends = self.difference.to_dict()
         named: dict[str, Any] = {"a": self.a, "b": self.b, "metric": self.metric}
         named |= {"difference": ends.pop("value"), **ends}
-        return named | {"p_value": self.p_value, "p_holm": self.p_holm}
+        tested = {"p_value": self.p_value, "p_holm": self.p_holm}
+        return named | tested | {"reading": self.reading}
+
+
+def read(gap: Estimate, p_value: float, least_p: float, level: float) -> str:
+    """Say what a difference shows: the one rule for every claim.
+
+    Parameters
+    ----------
+    gap : Estimate
+        Difference with its interval.
+    p_value : float
+        Corrected for all that was tested together.
+    least_p : float
+        None could be smaller with so many units and tests.
+    level : float
+        Of the interval; p-values are held against what it leaves.
+
+    Returns
+    -------
+    {"better", "worse", "undecided", "too few units"}
+        The first two only where the interval excludes 0 **and** the corrected p-value
+        is small enough; the last where there is no interval, or no p-value could be.
+    """
+    alpha = 1 - level
+    if not np.isfinite(gap.low) or least_p > alpha:
+        return TOO_FEW
+    if p_value > alpha or gap.low <= 0 <= gap.high:
+        return UNDECIDED
+    return BETTER if gap.low > 0 else WORSE
 
 
 class Judge:
@@ -85,6 +117,8 @@ class Judge:
         Of intervals and tests; see `boldformer.evaluation.intervals.reuse_widening`.
     scores : sequence of str
         Scores that are taken, all by default; areas under curves cost the most.
+    events : sequence, shape (n_windows,), optional
+        See `boldformer.evaluation.intervals.GroupBootstrap`.
 
     Attributes
     ----------
@@ -99,6 +133,7 @@ class Judge:
         evaluation: EvaluationConfig,
         widening: float = 1.0,
         scores: Sequence[str] | None = None,
+        events: np.ndarray | None = None,
     ) -> None:
         self.y, self.groups = np.asarray(y), np.asarray(groups)
         self.seed, self.scores = evaluation.seed, scores
@@ -108,6 +143,7 @@ class Judge:
             evaluation.level,
             evaluation.seed,
             widening,
+            events,
         )
 
     @property
@@ -134,7 +170,10 @@ class Judge:
         return self.bootstrap.difference(a.draws, b.draws, metric)
 
     def compare(
-        self, scored: Mapping[str, Scored], pairs: Sequence[tuple[str, str]]
+        self,
+        scored: Mapping[str, Scored],
+        pairs: Sequence[tuple[str, str]],
+        metrics: Sequence[str] = COMPARED,
     ) -> list[Comparison]:
         """Compare pairs of decoders by each metric, with Holm's correction for all.
 
@@ -144,8 +183,34 @@ class Judge:
             By decoder.
         pairs : sequence of (str, str)
             Which is held against which.
+        metrics : sequence of str
+            Out of `COMPARED`; each is corrected for all pairs.
         """
-        return [one for m in COMPARED for one in self._compare(scored, pairs, m)]
+        return [one for m in metrics for one in self._compare(scored, pairs, m)]
+
+    def against(self, scored: Scored, value: float) -> tuple[float, str]:
+        """Hold balanced accuracy against a fixed value, such as chance.
+
+        Returns
+        -------
+        p_value : float
+            Of the sign-flip test.
+        reading : str
+            See `read`; a single question needs no correction.
+        """
+        found = self.estimate(scored)
+        gap = Estimate(*(end - value for end in (found.value, found.low, found.high)))
+        given = self._parts(scored, MAIN_METRIC) - value * contributions(self.y, self.y)
+        p_value = self._test(given)
+        return p_value, read(gap, p_value, self._least_p(1), self.bootstrap.level)
+
+    def _test(self, differences: np.ndarray) -> float:
+        return sign_flip_test(
+            differences, self.groups, self.seed, self.bootstrap.widening
+        )
+
+    def _least_p(self, n_tests: int) -> float:
+        return n_tests * least_p_value(self.n_units)
 
     def _compare(
         self,
@@ -153,22 +218,15 @@ class Judge:
         pairs: Sequence[tuple[str, str]],
         metric: str,
     ) -> list[Comparison]:
-        p_values = [
-            sign_flip_test(
-                self._parts(scored[a], metric) - self._parts(scored[b], metric),
-                self.groups,
-                self.seed,
-                self.bootstrap.widening,
-            )
-            for a, b in pairs
-        ]
-        corrected = holm(np.array(p_values))
-        return [
-            Comparison(
-                a, b, metric, self.difference(scored[a], scored[b], metric), p, float(q)
-            )
-            for (a, b), p, q in zip(pairs, p_values, corrected, strict=True)
-        ]
+        parts = {name: self._parts(one, metric) for name, one in scored.items()}
+        p_values = [self._test(parts[a] - parts[b]) for a, b in pairs]
+        corrected, found = holm(np.array(p_values)), []
+        least, level = self._least_p(len(pairs)), self.bootstrap.level
+        for (a, b), p, q in zip(pairs, p_values, corrected.tolist(), strict=True):
+            gap = self.difference(scored[a], scored[b], metric)
+            reading = read(gap, q, least, level)
+            found.append(Comparison(a, b, metric, gap, p, q, reading))
+        return found
 
     def _parts(self, scored: Scored, metric: str) -> np.ndarray:
         """Split a score into what each window adds, (n_windows,)."""

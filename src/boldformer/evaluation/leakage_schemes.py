@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from boldformer.data.groups import resampling_groups, shuffle_within, split_groups
+from boldformer.data.groups import event_names, resampling_groups, split_groups
 from boldformer.data.splits import Fold, Splits
 from boldformer.data.windows import WindowSet
 from boldformer.errors import InputError
@@ -173,7 +173,7 @@ def _units(table: pd.DataFrame, scheme: str) -> tuple[np.ndarray, np.ndarray]:
     labels = table["label"].astype(str)
     names = {
         "volume": (np.arange(len(table)), labels),
-        "block": (block_names(table), labels + recordings),
+        "block": (event_names(table), labels + recordings),
         "run": (recordings, subjects),
         "subject": (subjects, np.zeros(len(table))),
     }
@@ -222,37 +222,3 @@ def match_training(splits: Mapping[str, Splits], seed: int = 0) -> dict[str, Spl
         name: replace(one, folds=tuple(cut(fold) for fold in one.folds))
         for name, one in splits.items()
     }
-
-
-def shuffle_blocks(
-    table: pd.DataFrame, targets: np.ndarray, rng: np.random.Generator
-) -> np.ndarray:
-    """Shuffle labels among the blocks of each run; volumes of a block stay alike.
-
-    Nothing about the events is left to be learned, while blocks can still be told
-    apart: a score above chance is what recognising blocks is worth.
-
-    Parameters
-    ----------
-    table : DataFrame
-        Samples with ``recording`` and ``block``.
-    targets : ndarray of int, shape (n_samples,)
-        Class of each sample, the same within a block.
-    rng : Generator
-        Source of the draw.
-
-    Returns
-    -------
-    ndarray of int, shape (n_samples,)
-    """
-    _, first, block = np.unique(
-        block_names(table), return_index=True, return_inverse=True
-    )
-    run = np.unique(table["recording"], return_inverse=True)[1][first]
-    return targets[first][shuffle_within(run, rng)][block]
-
-
-def block_names(table: pd.DataFrame) -> np.ndarray:
-    """Name of the block that each sample is from, shape (n_samples,)."""
-    names = table["recording"].astype(str) + " " + table["block"].astype(str)
-    return names.to_numpy(dtype=str)

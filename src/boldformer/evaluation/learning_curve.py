@@ -170,10 +170,7 @@ def _point(
             bootstrap.only(tested).draw(y[tested], given, names=(MAIN_METRIC,))
         )
     n_windows = [len(fold.train) for folds, _ in draws for fold in folds]
-    score = bootstrap.around(
-        float(np.mean([one.values[MAIN_METRIC] for one in found])),
-        np.mean([one.resampled[MAIN_METRIC] for one in found], axis=0),
-    )
+    score = bootstrap.mean(found, MAIN_METRIC)
     return CurvePoint(size, float(np.mean(n_windows)), score)
 
 

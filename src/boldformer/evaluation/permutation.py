@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from sklearn.metrics import balanced_accuracy_score
 
-from boldformer.data.groups import shuffle_within
+from boldformer.data.groups import event_shuffler
 from boldformer.data.splits import Fold, Splits
 from boldformer.errors import InputError
 from boldformer.training.linear_decoder import Rotation
@@ -26,7 +27,7 @@ class PermutationTest:
     score : float
         Balanced accuracy with the true labels, out of fold.
     null : ndarray, shape (n_permutations,)
-        The same with labels shuffled within runs.
+        The same with labels shuffled among the events of each run.
     """
 
     score: float
@@ -42,14 +43,14 @@ class PermutationTest:
 def permutation_test(
     gram: np.ndarray,
     y: np.ndarray,
-    runs: np.ndarray,
+    table: pd.DataFrame,
     splits: Splits,
     *,
     n_permutations: int = 200,
     C: float = 1.0,
     seed: int = 0,
 ) -> PermutationTest:
-    """Test a linear support vector machine against labels shuffled within runs.
+    """Test a linear support vector machine against labels shuffled among events.
 
     Inner products of each fold's windows are taken once, for all shuffles. The penalty
     is fixed, so that true and shuffled labels are treated alike.
@@ -60,8 +61,8 @@ def permutation_test(
         `boldformer.training.linear_decoder.gram_matrix` of all windows.
     y : ndarray of int, shape (n_windows,)
         Class of each window.
-    runs : sequence, shape (n_windows,)
-        Recording of each window.
+    table : DataFrame
+        Window table: labels are exchanged between the events of a ``recording``.
     splits : Splits
         Folds; all windows they test count.
     n_permutations : int
@@ -82,16 +83,14 @@ def permutation_test(
         When every run holds a single class: then shuffling within runs does nothing.
     """
     y = np.asarray(y)
-    runs = np.unique(np.asarray(runs), return_inverse=True)[1]
-    if all(len(np.unique(y[runs == run])) == 1 for run in range(runs.max() + 1)):
+    if (pd.Series(y).groupby(table["recording"].to_numpy()).nunique() == 1).all():
         raise InputError(
             "labels cannot be shuffled within runs",
             wanted="runs with more than one class",
             received="one class in every run",
         )
-    rng = np.random.default_rng(seed)
-    shuffled = [y[shuffle_within(runs, rng)] for _ in range(n_permutations)]
-    labellings = np.stack([y, *shuffled])
+    shuffle = event_shuffler(table, np.random.default_rng(seed))
+    labellings = np.stack([y, *(shuffle(y) for _ in range(n_permutations))])
     tested = np.concatenate([fold.test for fold in splits.folds])
     predicted = np.concatenate(
         [_predict(gram, fold, labellings, C) for fold in splits.folds], axis=1

@@ -11,7 +11,15 @@ from boldformer.config import EvaluationConfig
 from boldformer.errors import InputError
 from boldformer.evaluation.baselines import BASELINES
 from boldformer.evaluation.intervals import UNRELIABLE_BELOW, Estimate
-from boldformer.evaluation.judge import MAIN_METRIC, Judge, Scored
+from boldformer.evaluation.judge import (
+    BETTER,
+    MAIN_METRIC,
+    TOO_FEW,
+    UNDECIDED,
+    WORSE,
+    Judge,
+    Scored,
+)
 from boldformer.evaluation.metrics import SCORES
 
 VERDICT_METRIC = MAIN_METRIC
@@ -28,6 +36,7 @@ def summarise(
     decoder: str,
     unit: str = "subject",
     widening: float = 1.0,
+    events: np.ndarray | None = None,
 ) -> dict[str, Any]:
     """Judge decoders by their out-of-fold predictions.
 
@@ -52,6 +61,8 @@ def summarise(
         What the groups are.
     widening : float
         Of intervals and tests; see `boldformer.evaluation.intervals.reuse_widening`.
+    events : sequence, shape (n_windows,), optional
+        Event that each window is of.
 
     Returns
     -------
@@ -71,8 +82,10 @@ def summarise(
             f"no predictions of the decoder {decoder!r}",
             wanted=f"one of {', '.join(probabilities)}",
         )
-    y, tested, groups = _tested(y_true, probabilities, groups)
-    judge = Judge(y, groups, config, widening)
+    rows, tested = _tested(y_true, probabilities, groups)
+    y, groups = np.asarray(y_true)[rows], np.asarray(groups)[rows]
+    events = None if events is None else np.asarray(events)[rows]
+    judge = Judge(y, groups, config, widening, events=events)
     scored = {name: judge.score(p) for name, p in tested.items()}
     scores = {
         name: _scores(judge, one, labels, training_accuracy.get(name))
@@ -84,7 +97,7 @@ def summarise(
     return {
         "scores": scores,
         "comparisons": comparisons,
-        "verdict": _verdict(scores, comparisons, decoder, judge, unit),
+        "verdict": _verdict(scored[decoder], scores, comparisons, decoder, judge, unit),
         "groups": _groups(y, predicted, groups),
         "interval": {
             "unit": unit,
@@ -98,7 +111,8 @@ def summarise(
 
 def _tested(
     y_true: np.ndarray, probabilities: Mapping[str, np.ndarray], groups: np.ndarray
-) -> tuple[np.ndarray, dict[str, np.ndarray], np.ndarray]:
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Which windows were tested, the same by all, and what each was given there."""
     shapes = {np.shape(p) for p in probabilities.values()}
     lengths = {len(y_true), len(groups), *(shape[0] for shape in shapes)}
     if len(shapes) > 1 or len(lengths) > 1:
@@ -118,7 +132,7 @@ def _tested(
             received=", ".join(f"{k}: {np.sum(~m)}" for k, m in missing.items()),
         )
     kept = {name: np.asarray(p)[~first] for name, p in probabilities.items()}
-    return np.asarray(y_true)[~first], kept, np.asarray(groups)[~first]
+    return ~first, kept
 
 
 def _scores(
@@ -156,40 +170,32 @@ def _groups(
 
 
 def _verdict(
+    scored: Scored,
     scores: Mapping[str, Any],
     comparisons: Sequence[Mapping[str, Any]],
     decoder: str,
     judge: Judge,
     unit: str,
 ) -> dict[str, Any]:
-    estimate = scores[decoder][VERDICT_METRIC]
+    """Put the one rule of `boldformer.evaluation.judge.read` into plain words."""
+    estimate, n = scores[decoder][VERDICT_METRIC], judge.n_units
     chance = 1 / len(scores[decoder]["recall"])
-    units = f"{judge.n_units} {_plural(unit, judge.n_units)}"
-    name = f"The {decoder.replace('_', ' ')}"
+    units = f"{n} {_plural(unit, n)}"
+    p_chance, reading = judge.against(scored, chance)
     held = estimate["low"] is not None
-    beats_chance = held and estimate["low"] > chance
-    interval = (
-        f" ({100 * judge.bootstrap.level:g} % interval {_span(estimate)})"
-        if held
-        else ""
-    )
+    percent = f"{100 * judge.bootstrap.level:g} %"
+    interval = f" ({percent} interval {_span(estimate)})" if held else ""
+    said = _p_text(p_chance) if held else ""
     sentences = [
-        f"{name} reaches a balanced accuracy of {estimate['value']:.2f}{interval} "
-        f"over {units}; chance is {chance:.2f}.",
-        f"It {'beats' if beats_chance else 'does not beat'} chance.",
+        f"The {decoder.replace('_', ' ')} reaches a balanced accuracy of "
+        f"{estimate['value']:.2f}{interval} over {units}; chance is {chance:.2f}.",
+        _claim(reading, "chance", said, units),
     ]
     rows = [row for row in comparisons if row["metric"] == VERDICT_METRIC]
-    beats = {row["b"]: row["low"] is not None and row["low"] > 0 for row in rows}
-    sentences += [_compared(row, beats[row["b"]]) for row in rows]
-    found: dict[str, Any] = {
-        "beats_chance": beats_chance,
-        "beats_nuisance": beats.get("nuisance"),
-        "beats_linear": beats.get("linear_svm"),
-        "beats": beats,
-    }
+    sentences += [_compared(row, units) for row in rows]
     if not held:
         sentences.append(f"With {units} there is no interval: nothing is claimed.")
-    elif judge.n_units < UNRELIABLE_BELOW:
+    elif n < UNRELIABLE_BELOW:
         sentences.append(f"With only {units} the intervals are unreliable.")
     on_training = scores[decoder]["training_accuracy"]["value"]
     if on_training is not None and on_training < 1.5 * chance:
@@ -197,20 +203,36 @@ def _verdict(
             f"Its training accuracy is {on_training:.2f}: it has hardly learned even "
             "its training windows, so its score says little about the data."
         )
-    return found | {"sentences": sentences}
+    beats = {row["b"]: row["reading"] == BETTER for row in rows}
+    return {
+        "beats_chance": reading == BETTER,
+        "p_chance": p_chance,
+        "beats_nuisance": beats.get("nuisance"),
+        "beats_linear": beats.get("linear_svm"),
+        "beats": beats,
+        "sentences": sentences,
+    }
 
 
-def _compared(row: Mapping[str, Any], beats: bool) -> str:
+def _compared(row: Mapping[str, Any], units: str) -> str:
     other = BASELINES[row["b"]].name if row["b"] in BASELINES else row["b"]
     held = row["low"] is not None
     interval = f", interval {_span(row)}" if held else ""
-    worse = held and row["high"] < 0
-    says = "beats" if beats else "is worse than" if worse else "does not beat"
-    p_holm = row["p_holm"]
-    p_text = "p < 0.001" if p_holm < 0.001 else f"p = {p_holm:.2g}"
-    p_value = f", {p_text} after Holm's correction" if held else ""
+    p_value = f", {_p_text(row['p_holm'])} after Holm's correction" if held else ""
     gap = f"difference {_number(row['difference'])}{interval}{p_value}"
-    return f"It {says} {other} ({gap})."
+    return _claim(row["reading"], other, gap, units)
+
+
+def _claim(reading: str, other: str, evidence: str, units: str) -> str:
+    told = f" ({evidence})" if evidence else ""
+    if reading == TOO_FEW:
+        return f"Whether it beats {other} cannot be told from {units}{told}."
+    verbs = {BETTER: "beats", WORSE: "is worse than", UNDECIDED: "is not shown to beat"}
+    return f"It {verbs[reading]} {other}{told}."
+
+
+def _p_text(p_value: float) -> str:
+    return "p < 0.001" if p_value < 0.001 else f"p = {p_value:.2g}"
 
 
 def _span(estimate: Mapping[str, Any]) -> str:

@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 
 from boldformer.config import EvaluationConfig
-from boldformer.data.groups import resampling_groups, split_groups
+from boldformer.data.groups import event_names, resampling_groups, split_groups
 from boldformer.data.splits import make_folds
 from boldformer.evaluation.baselines import BASELINES
 from boldformer.evaluation.intervals import Estimate
-from boldformer.evaluation.judge import MAIN_METRIC, Judge, Scored
+from boldformer.evaluation.judge import MAIN_METRIC, Comparison, Judge, Scored
 from boldformer.evaluation.out_of_fold import out_of_fold
 from boldformer.evaluation.transfer_learners import (
     Episode,
@@ -60,9 +60,10 @@ class SettingScore:
         """Value and interval."""
         return self.judge.estimate(self.scored)
 
-    def minus(self, other: SettingScore) -> Estimate:
+    def minus(self, other: SettingScore) -> Comparison:
         """How much better this is than `other`, which scores the same rows."""
-        return self.judge.difference(self.scored, other.scored)
+        pair = {"this": self.scored, "other": other.scored}
+        return self.judge.compare(pair, [("this", "other")], [MAIN_METRIC])[0]
 
 
 class SiteJudge:
@@ -103,7 +104,11 @@ class SiteJudge:
     ) -> SettingScore:
         """Score the predictions of some rows."""
         judge = Judge(
-            self.y[rows], self.groups[rows], self._evaluation, scores=[MAIN_METRIC]
+            self.y[rows],
+            self.groups[rows],
+            self._evaluation,
+            scores=[MAIN_METRIC],
+            events=event_names(self.table)[rows],
         )
         n_subjects = int(self.table["subject"].iloc[rows].nunique())
         scored = judge.score(np.eye(self.n_classes)[predicted])

@@ -13,7 +13,7 @@ import pandas as pd
 from boldformer.config import RunConfig, to_dict
 from boldformer.data.atomic import write_json, write_text, write_tsv
 from boldformer.data.audit.split_audit import Audit
-from boldformer.data.groups import resampling_groups
+from boldformer.data.groups import event_names, resampling_groups
 from boldformer.data.splits import Splits
 from boldformer.errors import BoldFormerError
 from boldformer.evaluation.ablation_arms import HYBRID, stack
@@ -138,7 +138,8 @@ def _judge(
 
     That one is chosen after the fact, in its favour; its name is empty without any.
     """
-    cohort, groups = entries[0].cohort, resampling_groups
+    cohort = entries[0].cohort
+    table, repeats = cohort.windows.table, splits.repeats
     given = {}
     for entry in entries:
         fits = by_arm[entry.arm.name]
@@ -147,10 +148,11 @@ def _judge(
             given[entry.arm.name] = stack(pairs, splits, len(cohort.windows))
     tested = np.isfinite(given[HYBRID]).all(axis=1)
     judge = Judge(
-        np.tile(cohort.targets, splits.repeats)[tested],
-        np.tile(groups(cohort.windows.table)[1], splits.repeats)[tested],
+        np.tile(cohort.targets, repeats)[tested],
+        np.tile(resampling_groups(table)[1], repeats)[tested],
         run.evaluation,
         reuse_widening(splits.folds),
+        events=np.tile(event_names(table), repeats)[tested],
     )
     scored = {name: judge.score(values[tested]) for name, values in given.items()}
     linear = [e.arm.name for e in entries if e.arm.is_linear and e.arm.name in scored]
@@ -202,10 +204,11 @@ def _row(
 def _difference(name: str, found: Sequence[Comparison]) -> dict[str, Any]:
     if not found:
         nothing = dict.fromkeys((f"{name}_p", f"{name}_p_holm"), np.nan)
-        return ends(name, Estimate(np.nan)) | nothing
+        return ends(name, Estimate(np.nan)) | nothing | {f"{name}_reading": None}
     told = {"p": found[0].p_value, "p_holm": found[0].p_holm}
     p_values = {f"{name}_{key}": float(f"{p:.4g}") for key, p in told.items()}
-    return ends(name, found[0].difference) | p_values
+    reading = {f"{name}_reading": found[0].reading}
+    return ends(name, found[0].difference) | p_values | reading
 
 
 # --- the record -------------------------------------------------------------------

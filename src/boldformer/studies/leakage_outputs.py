@@ -15,11 +15,11 @@ from boldformer.config import EvaluationConfig
 from boldformer.data.atomic import write_json, write_text, write_tsv
 from boldformer.data.audit.split_audit import Audit
 from boldformer.data.cohort import Cohort
-from boldformer.data.groups import resampling_groups
+from boldformer.data.groups import event_names, resampling_groups
 from boldformer.data.splits import Splits
 from boldformer.evaluation.intervals import Estimate
 from boldformer.evaluation.judge import MAIN_METRIC, Judge
-from boldformer.evaluation.leakage_schemes import HONEST, SCHEMES, block_names
+from boldformer.evaluation.leakage_schemes import HONEST, SCHEMES
 from boldformer.evaluation.metrics import classification_scores
 from boldformer.studies.leakage_fits import SchemeScores
 from boldformer.studies.records import (
@@ -100,11 +100,12 @@ class VolumeJudge:
         self, table: pd.DataFrame, targets: np.ndarray, evaluation: EvaluationConfig
     ) -> None:
         groups = resampling_groups(table)[1]
+        events = event_names(table)
         _, self._first, self._block = np.unique(
-            block_names(table), return_index=True, return_inverse=True
+            events, return_index=True, return_inverse=True
         )
         judges = functools.partial(Judge, evaluation=evaluation, scores=[MAIN_METRIC])
-        self.volumes = judges(targets, groups)
+        self.volumes = judges(targets, groups, events=events)
         self._blocks = judges(targets[self._first], groups[self._first])
 
     def estimate_blocks(self, scores: np.ndarray) -> Estimate:

@@ -16,7 +16,7 @@ from boldformer.config import EvaluationConfig
 from boldformer.data.atomic import write_json, write_tsv
 from boldformer.data.audit.fit_log import FitLog
 from boldformer.data.cohort import Cohort
-from boldformer.data.groups import resampling_groups
+from boldformer.data.groups import event_names, resampling_groups
 from boldformer.data.splits import Splits
 from boldformer.decoder import Decoder
 from boldformer.evaluation.compute import count_macs, windows_shape
@@ -128,6 +128,7 @@ def _curve(
         study.evaluation,
         reuse_widening(study.splits.folds),
         scores=["accuracy"],
+        events=event_names(table)[tested],
     )
     scored = {key: judge.score(_probabilities(found)) for key, found in grouped.items()}
     n_times = study.cohort.windows.shape[1]

@@ -227,7 +227,11 @@ class Decoding(Study[RunConfig]):
         cohort, splits, evaluation = self.cohort, self.splits, self.settings.evaluation
         first = slice(len(cohort.windows))  # learning curves take one repeat
         bootstrap = bootstrap_of(
-            results.groups[first], results.tested[first], evaluation, splits.folds
+            results.groups[first],
+            results.events[first],
+            results.tested[first],
+            evaluation,
+            splits.folds,
         )
         scores = classification_scores(
             results.targets[results.tested], results.probabilities[results.tested]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from boldformer.config import RunConfig
+from boldformer.config import EvaluationConfig, RunConfig
 from boldformer.data.audit.fit_log import FitLog
 from boldformer.data.cohort import Cohort
 from boldformer.data.splits import Fold, Splits, split_groups
@@ -20,14 +21,16 @@ from boldformer.errors import BoldFormerError
 from boldformer.evaluation.baselines import Views
 from boldformer.evaluation.cross_validation import cross_validate
 from boldformer.evaluation.experiment import Experiment
-from boldformer.evaluation.intervals import GroupBootstrap
-from boldformer.evaluation.judge import COMPARED
+from boldformer.evaluation.intervals import reuse_widening
+from boldformer.evaluation.judge import COMPARED, Judge
 from boldformer.evaluation.out_of_fold import in_every_repeat
 from boldformer.evaluation.predictions import as_written
 from boldformer.preprocessing.pipeline import Pipeline
+from boldformer.studies.run_results import Results
 
 logger = logging.getLogger(__name__)
 
+MakeJudge = Callable[[np.ndarray], Judge]
 MODES = ("transductive", "causal")
 LINEAR = "linear_svm"
 NOT_ASKED = "not run, as asked (--no-causal-decoder)"
@@ -210,8 +213,8 @@ def _kept(part: Splits, place: np.ndarray) -> Splits:
 def columns_table(
     first: dict[str, np.ndarray],
     other: OtherColumn,
-    y_true: np.ndarray,
-    bootstrap: GroupBootstrap,
+    results: Results,
+    evaluation: EvaluationConfig,
     mode: str,
     pipeline_hash: str,
 ) -> dict[str, Any]:
@@ -223,10 +226,10 @@ def columns_table(
         Out-of-fold probabilities of the decoders that stand in both columns.
     other : OtherColumn
         The other column.
-    y_true : ndarray of int, shape (n_windows,)
-        Column of each window's class.
-    bootstrap : GroupBootstrap
-        Resamples of all windows.
+    results : Results
+        Of the run: classes, groups and events of the rows.
+    evaluation : EvaluationConfig
+        Resamples, level and seed.
     mode, pipeline_hash : str
         Of the first column.
 
@@ -236,57 +239,56 @@ def columns_table(
         ``cells``: one a decoder and mode, with its scores, or None and the reason;
         ``gaps``: transductive minus causal, over the windows that both have.
     """
+    judge = functools.partial(_judge, results, evaluation)
     cells: list[dict[str, Any]] = []
     gaps: list[dict[str, Any]] = []
     for name, ours in first.items():
-        cells.append(_cell(name, mode, pipeline_hash, ours, y_true, bootstrap))
+        cells.append(_cell(name, mode, pipeline_hash, ours, judge))
         theirs = other.probabilities.get(name)
         if theirs is None:
             cell = {"decoder": name, "mode": other.mode, "scores": None}
             cells.append(cell | {"reason": other.reasons.get(name, "not run")})
             continue
-        cells.append(
-            _cell(name, other.mode, other.pipeline_hash, theirs, y_true, bootstrap)
-        )
+        cells.append(_cell(name, other.mode, other.pipeline_hash, theirs, judge))
         whole, causal = (ours, theirs) if mode == "transductive" else (theirs, ours)
-        gaps += _gaps(name, whole, causal, y_true, bootstrap)
+        gaps += _gaps(name, whole, causal, judge)
     return {"cells": cells, "gaps": gaps}
 
 
+def _judge(results: Results, evaluation: EvaluationConfig, rows: np.ndarray) -> Judge:
+    """Judge some rows, as the run judges all of them."""
+    return Judge(
+        results.targets[rows],
+        results.groups[rows],
+        evaluation,
+        reuse_widening(results.splits.folds),
+        COMPARED,
+        results.events[rows],
+    )
+
+
 def _cell(
-    name: str,
-    mode: str,
-    pipeline_hash: str,
-    probabilities: np.ndarray,
-    y_true: np.ndarray,
-    bootstrap: GroupBootstrap,
+    name: str, mode: str, pipeline_hash: str, given: np.ndarray, judge: MakeJudge
 ) -> dict[str, Any]:
-    rows = np.isfinite(probabilities).all(axis=1)
-    draws = bootstrap.only(rows).draw(y_true[rows], probabilities[rows])
+    rows = np.isfinite(given).all(axis=1)
+    ours = judge(rows)
+    scored = ours.score(given[rows])
     return {
         "decoder": name,
         "mode": mode,
         "pipeline_hash": pipeline_hash,
         "n_windows": int(rows.sum()),
-        "scores": {m: bootstrap.estimate(draws, m).to_dict() for m in COMPARED},
+        "scores": {m: ours.estimate(scored, m).to_dict() for m in COMPARED},
         "reason": "",
     }
 
 
 def _gaps(
-    name: str,
-    whole: np.ndarray,
-    causal: np.ndarray,
-    y_true: np.ndarray,
-    bootstrap: GroupBootstrap,
+    name: str, whole: np.ndarray, causal: np.ndarray, judge: MakeJudge
 ) -> list[dict[str, Any]]:
     rows = np.isfinite(whole).all(axis=1) & np.isfinite(causal).all(axis=1)
-    common = bootstrap.only(rows)
-    a, b = (common.draw(y_true[rows], p[rows]) for p in (whole, causal))
-    found = []
-    for metric in COMPARED:
-        gap = common.difference(a, b, metric).to_dict()
-        row: dict[str, Any] = {"decoder": name, "metric": metric}
-        row |= {"difference": gap.pop("value"), **gap, "n_windows": int(rows.sum())}
-        found.append(row)
-    return found
+    ours = judge(rows)
+    modes = dict(zip(MODES, (whole, causal), strict=True))
+    scored = {mode: ours.score(given[rows]) for mode, given in modes.items()}
+    told = {"decoder": name, "n_windows": int(rows.sum())}
+    return [told | gap.to_dict() for gap in ours.compare(scored, [MODES])]

@@ -25,7 +25,7 @@ from boldformer.models import DecoderModel
 from boldformer.studies.records import input_hash, inputs_of, listed_set_aside
 from boldformer.studies.run_columns import LINEAR, OtherColumn, columns_table, mode_of
 from boldformer.studies.run_results import Results
-from boldformer.studies.run_robustness import Null, bootstrap_of
+from boldformer.studies.run_robustness import Null
 from boldformer.studies.system import versions
 from boldformer.training.devices import resolve_device
 
@@ -135,6 +135,7 @@ def _summary(evidence: Evidence) -> dict[str, Any]:
         decoder=evidence.decoder,
         unit=unit,
         widening=reuse_widening(evidence.splits.folds),
+        events=evidence.results.events,
     )
 
 
@@ -278,13 +279,8 @@ def _columns(evidence: Evidence) -> dict[str, Any]:
     return columns_table(
         {name: decoders[name].probabilities for name in (evidence.decoder, LINEAR)},
         evidence.other,
-        results.targets,
-        bootstrap_of(
-            results.groups,
-            results.tested,
-            evidence.settings.evaluation,
-            evidence.splits.folds,
-        ),
+        results,
+        evidence.settings.evaluation,
         mode_of(evidence.cohort),
         evidence.cohort.windows.pipeline_hash,
     )

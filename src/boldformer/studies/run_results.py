@@ -10,7 +10,7 @@ import pandas as pd
 
 from boldformer.data.audit.fit_log import FitLog
 from boldformer.data.cohort import Cohort
-from boldformer.data.groups import resampling_groups
+from boldformer.data.groups import event_names, resampling_groups
 from boldformer.data.splits import Splits
 from boldformer.data.windows import WindowSet
 from boldformer.evaluation.calibration import temper
@@ -117,6 +117,11 @@ class Results:
         """What intervals resample, for each row: all repeats of a subject together."""
         groups = resampling_groups(self.cohort.windows.table)[1]
         return np.tile(groups, self.splits.repeats)
+
+    @property
+    def events(self) -> np.ndarray:
+        """Event of each row, str (n_repeats * n_windows,)."""
+        return np.tile(event_names(self.cohort.windows.table), self.splits.repeats)
 
     @property
     def tested(self) -> np.ndarray:

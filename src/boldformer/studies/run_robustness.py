@@ -14,7 +14,7 @@ from sklearn.metrics import balanced_accuracy_score
 
 from boldformer.config import EvaluationConfig
 from boldformer.data.cohort import Cohort
-from boldformer.data.groups import shuffle_within, split_groups
+from boldformer.data.groups import event_shuffler, split_groups
 from boldformer.data.splits import Fold, Splits
 from boldformer.errors import InputError
 from boldformer.evaluation.cross_validation import cross_validate, fit_fold
@@ -73,7 +73,9 @@ class Null:
 
 
 def linear_null(cohort: Cohort, splits: Splits, gram: np.ndarray, asked: int) -> Null:
-    """Test the linear SVM, at a fixed penalty, against labels shuffled within runs.
+    """Test the linear SVM, at a fixed penalty, against shuffled labels.
+
+    They are shuffled among the events of each run.
 
     Parameters
     ----------
@@ -90,10 +92,10 @@ def linear_null(cohort: Cohort, splits: Splits, gram: np.ndarray, asked: int) ->
     if count == 0:
         reason = f"not run: {len(gram)} windows would take hours" if asked else "off"
         return Null("linear_svm", reason=reason)
-    runs = cohort.windows.table["recording"].to_numpy()
+    table, y = cohort.windows.table, cohort.targets
     try:
         test = permutation_test(
-            gram, cohort.targets, runs, splits, n_permutations=count, seed=splits.seed
+            gram, y, table, splits, n_permutations=count, seed=splits.seed
         )
     except InputError as error:
         return Null("linear_svm", reason=f"not run: {error}")
@@ -139,15 +141,14 @@ def decoder_null(
     if n_permutations <= 0:
         reason = "not run: every shuffle trains every fold anew (n_permutations)"
         return Null(name, reason=reason)
-    runs = np.unique(experiment.windows.table["recording"], return_inverse=True)[1]
-    if (pd.Series(experiment.targets).groupby(runs).nunique() == 1).all():
+    table = experiment.windows.table
+    of_run = pd.Series(experiment.targets).groupby(table["recording"].to_numpy())
+    if (of_run.nunique() == 1).all():
         return Null(name, reason="not run: every run holds one class")
-    rng = np.random.default_rng(splits.seed)
+    shuffle = event_shuffler(table, np.random.default_rng(splits.seed))
     null = []
     for number in range(n_permutations):
-        shuffled = replace(
-            experiment, targets=experiment.targets[shuffle_within(runs, rng)]
-        )
+        shuffled = replace(experiment, targets=shuffle(experiment.targets))
         place = folder / f"{number:03d}"
         outcomes = list(cross_validate(shuffled, splits, place, progress=progress))
         true = np.concatenate([shuffled.targets[o.fold.test] for o in outcomes])
@@ -214,6 +215,7 @@ def decoder_curve(
 
 def bootstrap_of(
     groups: np.ndarray,
+    events: np.ndarray,
     tested: np.ndarray,
     settings: EvaluationConfig,
     folds: Sequence[Fold],
@@ -222,8 +224,8 @@ def bootstrap_of(
 
     Parameters
     ----------
-    groups : ndarray of str, shape (n_rows,)
-        What is resampled.
+    groups, events : ndarray of str, shape (n_rows,)
+        What is resampled, and the event of each row.
     tested : ndarray of bool, shape (n_rows,)
         Rows that a fold tested; the others are in no resample.
     settings : EvaluationConfig
@@ -237,8 +239,10 @@ def bootstrap_of(
         settings.level,
         settings.seed,
         reuse_widening(folds),
+        events[tested],
     )
     weights = np.zeros((settings.n_resamples, len(groups)), np.float32)
     weights[:, tested] = bootstrap.weights
     bootstrap.weights = weights
+    bootstrap.events = np.unique(events, return_inverse=True)[1]
     return bootstrap

@@ -13,6 +13,7 @@ from boldformer import config
 from boldformer.data.atomic import write_json, write_text, write_tsv
 from boldformer.data.audit.split_audit import Audit
 from boldformer.evaluation.intervals import UNRELIABLE_BELOW
+from boldformer.evaluation.judge import BETTER, WORSE
 from boldformer.evaluation.transfer_learners import SHOT_SHARE
 from boldformer.evaluation.transfer_scores import SettingScore, SiteJudge
 from boldformer.studies.records import (
@@ -135,7 +136,9 @@ def _differences(found: Direction) -> Iterator[dict[str, Any]]:
                     "alignment": alignment,
                     "shots": shots,
                     "minus": name,
-                    **gap.to_dict(),
+                    **gap.difference.to_dict(),
+                    "p_value": gap.p_value,
+                    "reading": gap.reading,
                 }
 
 
@@ -220,9 +223,8 @@ def _verdicts(table: pd.DataFrame, pairs: pd.DataFrame) -> list[str]:
                 "shown to be above chance."
             )
     for row in pairs.itertuples():
-        low, high = (float("nan") if v is None else v for v in (row.low, row.high))
-        if row.minus == "shots alone" and not low > 0:
-            worse = "is worse than" if high < 0 else "is not shown to beat"
+        if row.minus == "shots alone" and row.reading != BETTER:
+            worse = "is worse than" if row.reading == WORSE else "is not shown to beat"
             said.append(
                 f"- On {row.test}, {row.shots} shots with the training data "
                 f"({row.alignment}) {worse} the shots alone: {row.value:+.3f}."

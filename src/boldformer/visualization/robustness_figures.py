@@ -44,8 +44,9 @@ def draw_null(results: FinishedRun) -> Drawing | None:
         "permutation",
         figure,
         "Against chance",
-        "Bars: labels shuffled within runs, fitted and tested on the same folds. Line: "
-        f"the true labels. {_capital('; '.join(said))}. Dashed: chance.",
+        "Bars: labels shuffled among the events of each run, fitted and tested on "
+        "the same folds. Line: the true labels. "
+        f"{_capital('; '.join(said))}. Dashed: chance.",
         f"Permutation test: {'; '.join(said)}.",
     )
 

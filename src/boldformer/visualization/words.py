@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from boldformer.evaluation.baselines import BASELINES
+from boldformer.evaluation.judge import BETTER, UNDECIDED, WORSE
 from boldformer.preprocessing.pipeline import step_meaning
 from boldformer.visualization.drawing import listed
 from boldformer.visualization.finished_run import FinishedRun
@@ -12,6 +13,7 @@ from boldformer.visualization.finished_run import FinishedRun
 _UNITS = {"_s": "s", "_hz": "Hz", "_mm": "mm"}
 _FEW = 10
 
+_READINGS = {BETTER: "above", WORSE: "below", UNDECIDED: "cannot be told apart"}
 MODES = {
     "transductive": "Each volume is cleaned with its whole run, later "
     "volumes included. No labels are used, but this is not what a decoder would see "
@@ -23,8 +25,14 @@ MODES = {
 
 def count(n: int, noun: str) -> str:
     """Write a number with its noun: ``1 run``, ``1,200 windows``, ``2 classes``."""
-    plural = f"{noun}es" if noun.endswith("s") else f"{noun}s"
+    plural = {"family": "families", "class": "classes"}.get(noun, f"{noun}s")
     return f"{n:,} {noun if n == 1 else plural}"
+
+
+def reading(found: str, interval: dict[str, Any]) -> str:
+    """Say what a difference shows; see `boldformer.evaluation.judge.read`."""
+    units = count(interval.get("n_units") or 0, interval.get("unit", "subject"))
+    return _READINGS.get(found, f"cannot be told from {units}")
 
 
 def what_was_done(results: FinishedRun) -> list[str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from boldformer.data.groups import natural_codes, shuffle_within
+from boldformer.data.groups import event_shuffler, natural_codes, shuffle_within
 from boldformer.data.splits import Fold, Splits
 
 N_PERMUTATIONS = 999
@@ -218,7 +218,8 @@ def _shuffler(
     runs = pd.factorize(table["recording"])[0]
     subjects = pd.factorize(table["subject"])[0]
     if not _constant(values, runs):
-        return lambda labels: (values, labels[shuffle_within(runs, rng)])
+        among_events = event_shuffler(table, rng)
+        return lambda labels: (values, among_events(labels))
     whole_subject = _constant(values, subjects)
     units = subjects if whole_subject else runs
     first = np.unique(units, return_index=True)[1]
