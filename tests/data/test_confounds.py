@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,10 +13,10 @@ from nilearn.interfaces.fmriprep import load_confounds
 
 from boldformer import open_dataset
 from boldformer.data.confounds import (
-    MOTION,
+    groups_of,
     read_confounds,
-    read_motion,
 )
+from boldformer.data.motion import MOTION, read_motion
 from boldformer.data.recording import Recording
 from boldformer.errors import BadRunError, InputError
 
@@ -69,7 +70,9 @@ def test_modern_tables_are_nilearns(
 def test_nothing_asked_for_or_nothing_there(modern: Recording) -> None:
     assert read_confounds(modern, (), {}, N_TIMES) is None
     bare = Recording(bold=modern.bold, t_r=2.0, subject="1")
-    assert read_confounds(bare, ("motion",), {}, N_TIMES) is None
+    assert read_confounds(bare, ("auto",), {}, N_TIMES) is None
+    with pytest.raises(BadRunError, match="no table of confounds of the group 'motion"):
+        read_confounds(bare, ("motion",), {}, N_TIMES)
     motion = read_motion(bare, N_TIMES)
     assert motion.empty
     assert len(motion) == N_TIMES
@@ -83,11 +86,37 @@ def test_old_tables_hold_the_same_motion_under_other_names(tmp_path: Path) -> No
     motion = read_motion(recording, N_TIMES)
     assert list(motion) == [*MOTION, "framewise_displacement"]
     assert motion["framewise_displacement"].tolist() == [0.0, *range(N_TIMES - 1)]
-    with pytest.raises(BadRunError, match=r"'wm_csf'; wanted one of motion, motion24"):
-        read_confounds(recording, ("wm_csf",), {}, N_TIMES)
-    # What the default asks for beyond motion is left out, since no such table has it.
-    both = read_confounds(recording, ("motion", "wm_csf"), {}, N_TIMES)
+    for groups in (("wm_csf",), ("motion", "wm_csf")):
+        with pytest.raises(BadRunError, match=r"'wm_csf'; wanted csf, white_matter"):
+            read_confounds(recording, groups, {}, N_TIMES)
+    # The default takes what there is.
+    both = read_confounds(recording, ("auto",), {}, N_TIMES)
     np.testing.assert_array_equal(both, six)
+
+
+def test_the_default_takes_what_a_table_has(modern: Recording, tmp_path: Path) -> None:
+    assert groups_of(modern, ("auto",), {}) == ("motion", "wm_csf")
+    assert modern.confounds is not None
+    table = pd.read_csv(modern.confounds, sep="\t").drop(columns="csf")
+    path = tmp_path / "sub-1_task-a_desc-confounds_timeseries.tsv"
+    table.to_csv(path, sep="\t", index=False, na_rep="n/a")
+    recording = recording_with(path)
+    assert groups_of(recording, ("auto",), {}) == ("motion",)
+    assert groups_of(recording, ("auto", "motion24"), {})[-1] == "motion24"
+    with pytest.raises(BadRunError, match="wanted csf, white_matter; received the"):
+        groups_of(recording, ("motion", "wm_csf"), {})
+
+
+def test_what_nilearn_says_is_not_cut(modern: Recording, monkeypatch: Any) -> None:
+    said = "first line\n" + 40 * "and more of it " + "the end"
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise ValueError(said)
+
+    monkeypatch.setattr("boldformer.data.confounds.load_confounds", refuse)
+    with pytest.raises(BadRunError, match=r"first line and more.*the end; ") as caught:
+        read_confounds(modern, ("motion",), {}, N_TIMES)
+    assert "\n" not in str(caught.value)
 
 
 def test_hcp_rotations_become_radians(tmp_path: Path) -> None:

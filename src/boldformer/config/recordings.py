@@ -126,9 +126,10 @@ class PreprocessingConfig:
     low_pass_hz : float
         Cut-off of a Butterworth low-pass filter; 0 switches it off.
     confounds : tuple of str
-        Groups of fMRIPrep confounds regressed out where a run has them: ``motion``
-        (six parameters), ``motion24`` (with derivatives and squares), and nilearn's
-        ``wm_csf``, ``global_signal``, ``compcor``, ``ica_aroma`` ….
+        Groups of fMRIPrep confounds regressed out: ``motion`` (six parameters),
+        ``motion24`` (with derivatives and squares), and nilearn's ``wm_csf``,
+        ``global_signal``, ``compcor``, ``ica_aroma`` …. A run that lacks one is set
+        aside. ``auto`` stands for ``motion`` and ``wm_csf`` as far as a run has them.
     confound_options : dict
         Further arguments of ``nilearn.interfaces.fmriprep.load_confounds``, such as
         ``n_compcor`` or ``compcor = "temporal"``.
@@ -172,8 +173,13 @@ class PreprocessingConfig:
         0.0
     )
     confounds: Annotated[
-        tuple[str, ...], Flag("--confounds", "fMRIPrep groups, or none.")
-    ] = ("motion", "wm_csf")
+        tuple[str, ...],
+        Flag(
+            "--confounds",
+            "fMRIPrep groups, or none.",
+            "motion,wm_csf where a run has them",
+        ),
+    ] = ("auto",)
     confound_options: dict[str, Any] = field(default_factory=dict)
     smooth_s: Annotated[float, Flag("--smooth-time", "FWHM along time, s.")] = 0.0
     normalise: Annotated[

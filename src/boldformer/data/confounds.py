@@ -1,9 +1,8 @@
-"""Confounds and head motion of a run: fMRIPrep's tables, old and new, and HCP's."""
+"""Confounds of a run, group by group: fMRIPrep's tables, old and new, and HCP's."""
 
 from __future__ import annotations
 
 import contextlib
-import functools
 import inspect
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,18 +10,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from nilearn.interfaces.fmriprep import load_confounds
 
-from boldformer.data.files import is_named, read_text, require_content
-from boldformer.data.quality import framewise_displacement
+from boldformer.data.files import is_named
+from boldformer.data.motion import (
+    MOTION,
+    check_rows,
+    has_only_motion,
+    read_motion_columns,
+    read_numbers,
+)
 from boldformer.data.recording import Recording
-from boldformer.data.tables import numbers, read_table
 from boldformer.errors import BadRunError, InputError, did_you_mean
 
-MOTION = ("trans_x", "trans_y", "trans_z", "rot_x", "rot_y", "rot_z")
 _MOTION_GROUPS = ("motion", "motion24")
+AUTO = "auto"
+_AUTO_GROUPS = ("motion", "wm_csf")
 _GROUPS = (
+    AUTO,
     *_MOTION_GROUPS,
     "wm_csf",
     "global_signal",
@@ -31,10 +36,16 @@ _GROUPS = (
     "tedana",
     "high_pass",
 )
-# fMRIPrep up to 1.1 named its columns otherwise.
-_OLD_COLUMNS = {
-    **dict(zip(("X", "Y", "Z", "RotX", "RotY", "RotZ"), MOTION, strict=True)),
-    "FramewiseDisplacement": "framewise_displacement",
+# Columns without which a group cannot be read, or how one of its columns begins.
+_COLUMNS = {
+    **dict.fromkeys(_MOTION_GROUPS, MOTION),
+    "wm_csf": ("csf", "white_matter"),
+    "global_signal": ("global_signal",),
+}
+_BEGINNINGS = {
+    "compcor": ("a_comp_cor_", "c_comp_cor_", "w_comp_cor_", "t_comp_cor_"),
+    "ica_aroma": ("aroma_motion_",),
+    "high_pass": ("cosine",),
 }
 
 
@@ -53,8 +64,8 @@ def read_confounds(
     groups : sequence of str
         ``motion`` (six parameters), ``motion24`` (with derivatives and squares), and
         for tables of fMRIPrep from 1.2 on nilearn's ``wm_csf``, ``global_signal``,
-        ``compcor``, ``ica_aroma``, ``tedana`` and ``high_pass``. Tables that hold
-        nothing but motion (HCP, fMRIPrep before 1.2) give what they have of these.
+        ``compcor``, ``ica_aroma``, ``tedana`` and ``high_pass``. Tables of HCP and of
+        fMRIPrep before 1.2 hold nothing but motion. See `groups_of` for ``auto``.
     options : mapping
         Further arguments of ``nilearn.interfaces.fmriprep.load_confounds``.
     n_times : int
@@ -63,93 +74,87 @@ def read_confounds(
     Returns
     -------
     ndarray, shape (n_times, n_confounds), or None
-        None where no group is asked for or the run has no table.
+        None where no group is asked for, or ``auto`` finds none.
 
     Raises
     ------
     InputError
         For a group or an option that no table could have.
     BadRunError
-        When the run's table lacks a group, or is not as long as the run.
+        When the run has no table, or one that lacks a group asked for or is not as
+        long as the run.
 
     References
     ----------
     Friston KJ et al. (1996). Movement-related effects in fMRI time-series. Magnetic
     Resonance in Medicine 35:346-355 (the 24 regressors).
     """
-    check_confound_groups(groups, options)
-    if not groups or recording.confounds is None:
-        return None
+    groups = groups_of(recording, groups, options)
     path = recording.confounds
-    if _has_only_motion(path):
+    if not groups or path is None:
+        return None
+    if has_only_motion(path):
         values = _motion_regressors(path, groups, options)
     else:
         values = _nilearn_confounds(path, groups, options)
-    _check_rows(path, values, n_times)
+    check_rows(path, values, n_times)
     return np.nan_to_num(values)
 
 
-def _check_rows(path: Path, values: np.ndarray, n_times: int) -> None:
-    """Refuse a table that is not the run's, or has gaps beyond the first volume.
-
-    Derivatives have none there, and neither has framewise displacement.
-    """
-    if len(values) != n_times:
-        raise BadRunError(
-            f"{path.name}: not as long as the run",
-            wanted=f"{n_times} rows",
-            received=f"{len(values)}",
-        )
-    gaps = np.flatnonzero(~np.isfinite(values[1:]).all(axis=1))
-    if len(gaps):
-        raise BadRunError(
-            f"{path.name}: confounds that are not known for every volume",
-            wanted="n/a in the first row only",
-            received=f"n/a in row {gaps[0] + 2}",
-            fix="choose other groups with --confounds, or none",
-        )
-
-
-def read_motion(recording: Recording, n_times: int) -> pd.DataFrame:
-    r"""Read head motion, volume by volume.
-
-    Where the table does not bring it, framewise displacement is
-    :math:`\sum_i |\Delta t_i| + r \sum_i |\Delta\theta_i|` over the three translations
-    and rotations, on a sphere of :math:`r` = 50 mm; zero in the first volume.
+def groups_of(
+    recording: Recording, asked: Sequence[str], options: Mapping[str, Any]
+) -> tuple[str, ...]:
+    """Settle which groups of confounds a run is cleaned of.
 
     Parameters
     ----------
     recording : Recording
         Run, with or without a confounds table.
-    n_times : int
-        Volumes of the run.
-
-    Returns
-    -------
-    DataFrame, n_times rows
-        ``trans_x`` … ``trans_z`` (mm), ``rot_x`` … ``rot_z`` (radians) and
-        ``framewise_displacement`` (mm), as far as they are known; without columns where
-        there is no table.
+    asked : sequence of str
+        Groups. ``auto`` stands for ``motion`` and ``wm_csf`` as far as the table has
+        them; any other must be there.
+    options : mapping
+        As for `read_confounds`.
 
     Raises
     ------
+    InputError
+        For a group or an option that no table could have.
     BadRunError
-        When the table cannot be read, or is not the run's.
-
-    References
-    ----------
-    Power JD et al. (2012). Spurious but systematic correlations in functional
-    connectivity MRI networks arise from subject motion. NeuroImage 59:2142-2154.
+        When the run lacks a group that was asked for by name.
     """
-    unknown = pd.DataFrame(index=pd.RangeIndex(n_times))
-    if recording.confounds is None:
-        return unknown
-    table = _read_motion_columns(recording.confounds)
-    _check_rows(recording.confounds, table.to_numpy(), n_times)
-    if "framewise_displacement" not in table and set(MOTION) <= set(table):
-        motion = table[list(MOTION)].to_numpy()
-        table["framewise_displacement"] = framewise_displacement(motion)
-    return table.fillna(0.0)
+    check_confound_groups(asked, options)
+    there = _groups_there(recording.confounds)
+    named = [group for group in asked if group != AUTO]
+    missing = [g for g in named if g not in there and g != "tedana"]
+    if missing:
+        table = recording.confounds
+        columns = _COLUMNS.get(missing[0]) or f"{_BEGINNINGS[missing[0]][0]}…"
+        where = f"{table.name}: no" if table else "no table of"
+        raise BadRunError(
+            f"{where} confounds of the group {missing[0]!r}",
+            wanted=", ".join(columns) if isinstance(columns, tuple) else columns,
+            received=f"the groups {', '.join(there)}" if there else "none",
+            fix="choose other groups with --confounds, or none",
+        )
+    found = [group for group in _AUTO_GROUPS if AUTO in asked and group in there]
+    return tuple(dict.fromkeys([*found, *named]))
+
+
+def _groups_there(path: Path | None) -> list[str]:
+    """List the groups whose columns a table has."""
+    if path is None:
+        return []
+    if has_only_motion(path):
+        known = set(read_motion_columns(path).columns)
+        return [g for g in _MOTION_GROUPS if known.issuperset(MOTION)]
+    known = set(read_numbers(path).columns)
+    there = [g for g, columns in _COLUMNS.items() if known.issuperset(columns)]
+    return there + [
+        group
+        for group, begins in _BEGINNINGS.items()
+        if any(name.startswith(begins) for name in known)
+    ]
 
 
 def check_confound_groups(groups: Sequence[str], options: Mapping[str, Any]) -> None:
@@ -195,7 +200,7 @@ def _nilearn_confounds(
         raise BadRunError(
             f"{path.name}: confounds cannot be loaded",
             wanted=f"the groups {', '.join(groups)}",
-            received=(str(error).splitlines() or [type(error).__name__])[0][:160],
+            received=" ".join(str(error).split()) or type(error).__name__,
             fix="choose other groups with --confounds, or none",
         ) from None
     return values
@@ -216,18 +221,6 @@ def _alone(path: Path) -> Iterator[Path]:
         yield stem.with_name(f"{stem.name}_space-X_desc-preproc_bold.nii.gz")
 
 
-# --- tables of head motion alone --------------------------------------------------
-
-
-def _is_hcp(path: Path) -> bool:
-    return path.suffix == ".txt"
-
-
-def _has_only_motion(path: Path) -> bool:
-    """Whether only motion can be read: HCP, and fMRIPrep's columns in camel case."""
-    return _is_hcp(path) or "RotX" in _read_numbers(path).columns
-
-
 def _motion_level(groups: Sequence[str]) -> str:
     return "full" if "motion24" in groups else "basic"
 
@@ -236,13 +229,7 @@ def _motion_regressors(
     path: Path, groups: Sequence[str], options: Mapping[str, Any]
 ) -> np.ndarray:
     """Motion parameters with the derivatives and squares asked for, each centred."""
-    table = _read_motion_columns(path)
-    if not set(groups) & set(_MOTION_GROUPS) or not set(MOTION) <= set(table):
-        raise BadRunError(
-            f"{path.name}: no confounds of the group {groups[0]!r}",
-            wanted=f"one of {', '.join(_MOTION_GROUPS)}",
-            fix="choose other groups with --confounds, or none",
-        )
+    table = read_motion_columns(path)
     level = options.get("motion", _motion_level(groups))
     parts = [table[list(MOTION)].to_numpy()]
     if level in ("derivatives", "full"):
@@ -251,55 +238,3 @@ def _motion_regressors(
         parts += [part**2 for part in parts]
     values = np.hstack(parts)
     return values - values.mean(axis=0) if options.get("demean", True) else values
-
-
-def _read_motion_columns(path: Path) -> pd.DataFrame:
-    """Motion in mm and radians, and framewise displacement, under their new names."""
-    if _is_hcp(path):
-        return _read_hcp(path)
-    table = _read_numbers(path).rename(columns=_OLD_COLUMNS)
-    known = [name for name in (*MOTION, "framewise_displacement") if name in table]
-    return table[known]
-
-
-def count_marked_non_steady(path: Path | None) -> int:
-    """Volumes at the start of a run that fMRIPrep marks as not in a steady state."""
-    if path is None or _is_hcp(path):
-        return 0
-    marks = _read_numbers(path).filter(regex="^non_steady_state_outlier")
-    return int((marks.fillna(0) != 0).any(axis=1).cumprod().sum())
-
-
-def _read_numbers(path: Path) -> pd.DataFrame:
-    """Read a table of confounds, all of whose cells are numbers or missing."""
-    require_content(path)
-    state = path.stat()
-    return _numbers_as_of(path, state.st_mtime_ns, state.st_size).copy()
-
-
-# Three readers ask for the same table of a run, one after the other.
-@functools.lru_cache(maxsize=2)
-def _numbers_as_of(path: Path, mtime_ns: int, size: int) -> pd.DataFrame:
-    table = read_table(path)
-    return pd.DataFrame({name: numbers(path, table[name]) for name in table})
-
-
-def _read_hcp(path: Path) -> pd.DataFrame:
-    """Read translations in mm and rotations in degrees, leaving their derivatives."""
-    lines = read_text(path).splitlines()
-    try:
-        values = np.loadtxt(lines, ndmin=2)
-    except ValueError as error:
-        raise BadRunError(f"{path.name} cannot be read", received=str(error)) from None
-    if not np.isfinite(values).all():
-        row = int(np.argwhere(~np.isfinite(values))[0][0]) + 1
-        raise BadRunError(f"{path.name}: no finite number in row {row}")
-    if values.shape[1] not in (6, 12):
-        raise BadRunError(
-            f"{path.name}: not motion parameters as HCP writes them",
-            wanted="12 columns",
-            received=f"{values.shape[1]}",
-        )
-    table = pd.DataFrame(values[:, :6], columns=list(MOTION))
-    table[list(MOTION[3:])] = np.deg2rad(table[list(MOTION[3:])])
-    return table

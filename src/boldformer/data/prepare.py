@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import collections
 import functools
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +16,16 @@ from tqdm.auto import tqdm
 from boldformer.config import PreprocessingConfig
 from boldformer.data import images
 from boldformer.data.atomic import remove_leftovers
-from boldformer.data.confounds import (
-    check_confound_groups,
-)
+from boldformer.data.confounds import AUTO, check_confound_groups
 from boldformer.data.folders import locked
 from boldformer.data.prepare_run import is_prepared, prepare_run
 from boldformer.data.recording import Dataset, Recording
 from boldformer.data.scheduling import Failure, run_each
 from boldformer.data.store import PreparedRun
 from boldformer.errors import BadRunError, DatasetError, InputError
-from boldformer.preprocessing.pipeline import (
-    Pipeline,
-    pipeline_from_config,
-)
+from boldformer.preprocessing.pipeline import Pipeline, pipeline_from_config
+
+logger = logging.getLogger(__name__)
 
 
 def configured_pipeline(config: PreprocessingConfig) -> Pipeline:
@@ -110,7 +109,31 @@ def prepare(
     runs = {r.name: PreparedRun(store / r.name) for r in dataset if r.name not in bad}
     if not runs:
         raise DatasetError("no run could be prepared", received=set_aside[0][1])
+    _tell_confounds(runs.values(), pipeline)
     return runs, set_aside
+
+
+def confounds_used(runs: Iterable[PreparedRun]) -> list[dict[str, Any]]:
+    """List which groups of confounds were regressed out of how many runs, most first.
+
+    Returns
+    -------
+    list of dict
+        ``groups`` (list of str) and ``n_runs``, ready for JSON.
+    """
+    used = collections.Counter(tuple(run.info.get("confounds", ())) for run in runs)
+    return [{"groups": list(g), "n_runs": n} for g, n in used.most_common()]
+
+
+def _tell_confounds(runs: Iterable[PreparedRun], pipeline: Pipeline) -> None:
+    """Say what was regressed out where that was left to what runs have."""
+    if AUTO not in (pipeline.settings("clean") or {}).get("confounds", ()):
+        return
+    told = [
+        f"{', '.join(one['groups']) or 'none'} in {one['n_runs']} runs"
+        for one in confounds_used(runs)
+    ]
+    logger.info("Confounds regressed out: %s", "; ".join(told))
 
 
 def _reasons(done: Iterator[tuple[Recording, Any]]) -> Iterator[tuple[str, str]]:

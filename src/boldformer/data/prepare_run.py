@@ -11,11 +11,8 @@ import numpy as np
 import pandas as pd
 
 from boldformer.data import images
-from boldformer.data.confounds import (
-    count_marked_non_steady,
-    read_confounds,
-    read_motion,
-)
+from boldformer.data.confounds import groups_of, read_confounds
+from boldformer.data.motion import count_marked_non_steady, read_motion
 from boldformer.data.quality import dvars
 from boldformer.data.reading import (
     GridPlan,
@@ -76,7 +73,8 @@ def prepare_run(recording: Recording, folder: Path, pipeline: Pipeline) -> None:
     n_dropped = _n_dropped(recording, pipeline, raw)
     frames = _frames(recording, raw)
     _check_means(recording, pipeline, raw)
-    context = _context(recording, pipeline, frames, n_dropped)
+    groups = _confound_groups(recording, pipeline)
+    context = _context(recording, pipeline, groups, frames, n_dropped)
     frames, raw = frames[n_dropped:].reset_index(drop=True), raw[n_dropped:]
     info = {
         **_source(recording, pipeline),
@@ -89,6 +87,7 @@ def prepare_run(recording: Recording, folder: Path, pipeline: Pipeline) -> None:
         "n_dropped_volumes": n_dropped,
         "n_unusable_voxels": n_bad,
         "n_confounds": 0 if context.confounds is None else context.confounds.shape[1],
+        "confounds": list(groups),
         "n_scrubbed_volumes": 0 if context.bad is None else int(context.bad.sum()),
         "pipeline": [dict(step) for step in pipeline.steps],
     }
@@ -250,11 +249,20 @@ def _frames(recording: Recording, raw: np.ndarray) -> pd.DataFrame:
     return pd.concat([frames, motion], axis=1)
 
 
+def _confound_groups(recording: Recording, pipeline: Pipeline) -> tuple[str, ...]:
+    clean = pipeline.settings("clean") or {}
+    asked, options = clean.get("confounds", ()), clean.get("confound_options", {})
+    return groups_of(recording, asked, options)
+
+
 def _context(
-    recording: Recording, pipeline: Pipeline, frames: pd.DataFrame, n_dropped: int
+    recording: Recording,
+    pipeline: Pipeline,
+    groups: tuple[str, ...],
+    frames: pd.DataFrame,
+    n_dropped: int,
 ) -> RunContext:
     """Gather what the steps need to know; mark scrubbed volumes in `frames`."""
-    groups = (pipeline.settings("clean") or {}).get("confounds", ())
     options = (pipeline.settings("clean") or {}).get("confound_options", {})
     if pipeline.is_causal:  # a mean over the run would look ahead
         options = {**options, "demean": False}

@@ -15,8 +15,11 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from boldformer.config import ModelConfig
 from boldformer.data.windows import WindowSet
+from boldformer.models.encoding import LINEAR_PATH, NETWORK
 from boldformer.models.parcels import parcel_means, parcellate
+from boldformer.models.registry import model_parameters
 from boldformer.training.linear_decoder import LinearDecoder
 
 # Enough to fit a few hundred windows completely.
@@ -166,6 +169,35 @@ BASELINES: dict[str, Baseline] = {
 """What every score stands beside, in the order of the report."""
 
 
+@dataclass(frozen=True)
+class Part:
+    """A part of a model, alone, and what it is called: as for `Baseline`."""
+
+    label: str
+    name: str
+
+
+PARTS = {
+    NETWORK: Part("network alone", "its network without the linear path"),
+    LINEAR_PATH: Part("linear path alone", "its linear path alone"),
+}
+
+
 def decoder_label(name: str) -> str:
-    """Name that tables and figures give a baseline; a model has its own."""
-    return BASELINES[name].label if name in BASELINES else name
+    """Name that tables and figures give a baseline or part; a model has its own."""
+    named = BASELINES.get(name) or PARTS.get(name)
+    return named.label if named else name
+
+
+def decoder_name(name: str) -> str:
+    """Name of the same in a sentence, to follow "it beats"."""
+    named = BASELINES.get(name) or PARTS.get(name)
+    return named.name if named else name
+
+
+def baseline_of(model: ModelConfig) -> str:
+    """Name the baseline that a model is, fitted the same way; empty for none."""
+    settings = model_parameters("linear") | model.parameters
+    if model.name != "linear" or settings["C"] != "auto":
+        return ""
+    return {"svm": "linear_svm", "logistic": "logistic"}.get(settings["loss"], "")

@@ -116,10 +116,11 @@ def judge_fit(experiment: Experiment, fold: Fold, fit: Fit) -> FoldOutcome:
         early_stopping=result.early_stopping,
         seconds=time.perf_counter() - started,
         temperature=temperature,
+        linear_path=result.linear_path,
         model_hash=weights_hash(fitted),
     )
-    tested = given[fold.test]
-    return FoldOutcome(fold, record, tested, result.history, fitted, log)
+    tested, parts = given[fold.test], experiment.predict_parts(fitted, fold.test)
+    return FoldOutcome(fold, record, tested, result.history, fitted, log, parts)
 
 
 def _accuracy(given: np.ndarray, targets: np.ndarray, rows: np.ndarray) -> float:

@@ -16,7 +16,12 @@ from boldformer.config import ModelConfig, RunConfig, TrainingConfig, to_dict
 from boldformer.data.cohort import Cohort
 from boldformer.data.splits import Fold
 from boldformer.models.base import DecoderModel
-from boldformer.training.estimate import build_model, estimate, probabilities
+from boldformer.training.estimate import (
+    build_model,
+    estimate,
+    part_probabilities,
+    probabilities,
+)
 from boldformer.training.fit import FitResult
 from boldformer.training.source import WindowSource
 
@@ -118,6 +123,13 @@ class Experiment:
         """Probabilities that a fitted model gives some windows, (n, n_outputs)."""
         windows = self.windows[rows]
         return probabilities(model, windows, self.training, windows.t_r)
+
+    def predict_parts(
+        self, model: DecoderModel, rows: np.ndarray
+    ) -> dict[str, np.ndarray]:
+        """Probabilities by each part of the model alone; none where it is one part."""
+        windows = self.windows[rows]
+        return part_probabilities(model, windows, self.training, windows.t_r)
 
     def key(self, fold: Fold, *more: object) -> str:
         """Hash of all that a fit to a fold depends on; `more` is ready for JSON."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -37,6 +37,8 @@ class FoldRecord:
         Time to fit and predict.
     temperature : float, optional
         Fitted to the training groups that early stopping held out; None without.
+    linear_path : {"off", "before", "beside"}
+        What became of the model's linear skip path.
     model_hash : str
         `weights_hash` of the fitted model.
     """
@@ -49,6 +51,7 @@ class FoldRecord:
     early_stopping: bool = False
     seconds: float = 0.0
     temperature: float | None = None
+    linear_path: str = "off"
     model_hash: str = ""
 
 
@@ -70,6 +73,8 @@ class FoldOutcome:
         The fitted model, where it is kept.
     log : FitLog
         What was fitted to which of all windows.
+    parts : dict of str to ndarray, shape (n_test, n_outputs)
+        Probabilities of the test windows by each part of the model alone.
     """
 
     fold: Fold
@@ -78,6 +83,7 @@ class FoldOutcome:
     history: pd.DataFrame
     fitted: DecoderModel | None
     log: FitLog
+    parts: Mapping[str, np.ndarray]
 
     @property
     def model(self) -> DecoderModel:
@@ -123,9 +129,14 @@ def _save(place: Path, outcome: FoldOutcome, key: str) -> None:
         np.save(
             temporary / "probabilities.npy", outcome.probabilities, allow_pickle=False
         )
-        record = asdict(outcome.record)
-        has_model = outcome.fitted is not None
-        found = {"key": key, "record": record, "has_model": has_model}
+        for name, given in outcome.parts.items():
+            np.save(temporary / f"part_{name}.npy", given, allow_pickle=False)
+        found = {
+            "key": key,
+            "record": asdict(outcome.record),
+            "has_model": outcome.fitted is not None,
+            "parts": list(outcome.parts),
+        }
         write_json(temporary / "fold.json", found)
 
 
@@ -141,6 +152,10 @@ def _load(place: Path, fold: Fold, key: str) -> FoldOutcome | None:
             pd.read_csv(place / "history.tsv", sep="\t"),
             load_model(place) if saved["has_model"] else None,
             FitLog.read(place / "protocol.tsv"),
+            {
+                name: np.load(place / f"part_{name}.npy", allow_pickle=False)
+                for name in saved["parts"]
+            },
         )
     except (OSError, ValueError, KeyError, TypeError, InputError):
         return None

@@ -204,7 +204,11 @@ def _record(
 
 
 def judge_baselines(
-    cohort: Cohort, splits: Splits, views: Views, log: FitLog
+    cohort: Cohort,
+    splits: Splits,
+    views: Views,
+    log: FitLog,
+    without: str = "",
 ) -> dict[str, OutOfFold]:
     """Judge the humble decoders on the folds of the decoder.
 
@@ -218,6 +222,8 @@ def judge_baselines(
         Of its windows.
     log : FitLog
         Takes in what they are fitted to.
+    without : str
+        Baseline that the decoder itself is; it is not fitted again.
 
     Returns
     -------
@@ -227,7 +233,7 @@ def judge_baselines(
     """
     found = {}
     groups = split_groups(cohort.windows.table, splits.unit)
-    for name in BASELINES:
+    for name in (name for name in BASELINES if name != without):
         started = time.perf_counter()
         found[name] = in_every_repeat(
             name, views, cohort.targets, splits.parts, groups, len(cohort.labels), log

@@ -9,7 +9,7 @@ import numpy as np
 
 from boldformer.config import EvaluationConfig
 from boldformer.errors import InputError
-from boldformer.evaluation.baselines import BASELINES
+from boldformer.evaluation.baselines import decoder_name
 from boldformer.evaluation.intervals import UNRELIABLE_BELOW, Estimate
 from boldformer.evaluation.judge import (
     BETTER,
@@ -21,6 +21,7 @@ from boldformer.evaluation.judge import (
     Scored,
 )
 from boldformer.evaluation.metrics import SCORES
+from boldformer.evaluation.wording import count
 
 VERDICT_METRIC = MAIN_METRIC
 
@@ -180,7 +181,7 @@ def _verdict(
     """Put the one rule of `boldformer.evaluation.judge.read` into plain words."""
     estimate, n = scores[decoder][VERDICT_METRIC], judge.n_units
     chance = 1 / len(scores[decoder]["recall"])
-    units = f"{n} {_plural(unit, n)}"
+    units = count(n, unit)
     p_chance, reading = judge.against(scored, chance)
     held = estimate["low"] is not None
     percent = f"{100 * judge.bootstrap.level:g} %"
@@ -215,7 +216,7 @@ def _verdict(
 
 
 def _compared(row: Mapping[str, Any], units: str) -> str:
-    other = BASELINES[row["b"]].name if row["b"] in BASELINES else row["b"]
+    other = decoder_name(row["b"])
     held = row["low"] is not None
     interval = f", interval {_span(row)}" if held else ""
     p_value = f", {_p_text(row['p_holm'])} after Holm's correction" if held else ""
@@ -243,9 +244,3 @@ def _span(estimate: Mapping[str, Any]) -> str:
 def _number(value: float) -> str:
     # Adding zero turns a negative zero into zero.
     return f"{round(value, 2) + 0:.2f}".replace("-", "−")
-
-
-def _plural(word: str, count: int) -> str:
-    if count == 1:
-        return word
-    return "families" if word == "family" else f"{word}s"

@@ -95,6 +95,16 @@ class DecoderModel(nn.Module):
         """Logits from features: (batch, n_features) to (batch, n_outputs)."""
         raise NotImplementedError
 
+    def part_logits(
+        self, x_BTXYZ: Tensor, times_s: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """Logits of the parts that `forward` adds up, by name; none where it is one."""
+        return {}
+
+    def in_words(self) -> str:
+        """Say what the model is, with its sizes, to follow "the decoder was"."""
+        raise NotImplementedError
+
     def reset_head(self, n_outputs: int) -> None:
         """Replace the head by a new one for `n_outputs` classes; keep the rest."""
         raise NotImplementedError

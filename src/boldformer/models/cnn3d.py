@@ -87,6 +87,17 @@ class CNN3d(TokenModel):
         self.norm = nn.LayerNorm(width)
         self.reset_head(self.n_outputs)
 
+    def in_words(self) -> str:
+        """See `DecoderModel`."""
+        x, y, z = self.encoder.grid_shape
+        return (
+            "a 3-D convolutional network: frames are averaged in groups of "
+            f"{self.frames_per_token}, each average is encoded by 3-D convolutions "
+            f"({self.encoder.out_channels} channels on a grid of {x} × {y} × {z}) and "
+            f"flattened to {self.width} features, whose mean over the window is read "
+            f"out; DropConnect of {self.drop_prob:g} (Wan et al., 2013)"
+        )
+
     def encode(self, x_NCXYZ: Tensor) -> Tensor:
         """Tokens of volumes, (N, C, X, Y, Z) to (N, width)."""
         return self.flat(self.encoder(x_NCXYZ).flatten(1))

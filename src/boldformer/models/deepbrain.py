@@ -89,6 +89,14 @@ class DeepBrain(DecoderModel):
         )
         self.reset_head(self.n_outputs)
 
+    def in_words(self) -> str:
+        """See `DecoderModel`."""
+        return (
+            "DeepBrain as released (Wang et al., 2020), a residual 3-D convolutional "
+            f"network whose input channels are the {self.n_times} frames of a window, "
+            f"with dropout of {self.drop_prob:g} before its head"
+        )
+
     def forward_features(
         self, x_BTXYZ: Tensor, times_s: Tensor | None = None
     ) -> Tensor:

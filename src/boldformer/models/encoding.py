@@ -14,6 +14,9 @@ from boldformer.models.linear import LinearReadout, window_mean
 # C channels  P positions  E width of a position's token  D width  X, Y, Z voxels
 # K classes
 
+NETWORK, LINEAR_PATH = "network_alone", "linear_path"
+"""Names of the parts of a model with a linear skip path."""
+
 
 class TokenModel(DecoderModel):
     """Base of models that make one token of each group of frames.
@@ -66,7 +69,23 @@ class TokenModel(DecoderModel):
         logits_BK = super().forward(x_BTXYZ, times_s)
         if self.skip is None:
             return logits_BK
-        return logits_BK + self.skip(window_mean(self._check_input(x_BTXYZ), times_s))
+        return logits_BK + self._skip_logits(self.skip, x_BTXYZ, times_s)
+
+    def part_logits(
+        self, x_BTXYZ: Tensor, times_s: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """Logits of the network and of the skip path, where that has been fitted."""
+        if self.skip is None or not self.skip.weight.any():
+            return {}
+        return {
+            NETWORK: super().forward(x_BTXYZ, times_s),
+            LINEAR_PATH: self._skip_logits(self.skip, x_BTXYZ, times_s),
+        }
+
+    def _skip_logits(
+        self, skip: LinearReadout, x_BTXYZ: Tensor, times_s: Tensor | None
+    ) -> Tensor:
+        return skip(window_mean(self._check_input(x_BTXYZ), times_s))
 
     def forward_features(
         self, x_BTXYZ: Tensor, times_s: Tensor | None = None

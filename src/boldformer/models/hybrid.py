@@ -136,6 +136,22 @@ class Hybrid(GridModel):
         self.reset_head(self.n_outputs)
         set_drop_kind(self, drop_kind)
 
+    def in_words(self) -> str:
+        """See `DecoderModel`."""
+        x, y, z = self.grid_shape
+        drop = "DropConnect" if self.drop_kind == "weights" else "dropout"
+        return (
+            "a hybrid of a 3-D convolutional network and a Transformer: frames are "
+            f"averaged in groups of {self.frames_per_token}, each average is encoded "
+            f"by 3-D convolutions ({self.out_channels} channels on a grid of "
+            f"{x} × {y} × {z}), its grid is summed by attention with "
+            f"{self.n_space_heads} heads that keeps places apart "
+            f"({self.space_pooling} pooling, {self.width} features), and "
+            f"{self.n_layers} Transformer block(s) of {self.n_heads} heads (Vaswani "
+            f"et al., 2017) mix the groups in time; {drop} of {self.drop_prob:g} "
+            "(Wan et al., 2013)"
+        )
+
     def place(self, x_NCXYZ: Tensor) -> Tensor:
         """Tokens of the grid's positions, (N, C, X, Y, Z) to (N, P, out_channels)."""
         return self.encoder(x_NCXYZ).flatten(2).transpose(1, 2)

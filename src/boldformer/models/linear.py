@@ -97,6 +97,15 @@ class Linear(DecoderModel):
         """Logits of mean volumes, (B, V) to (B, n_outputs)."""
         return self.readout(features_BD)
 
+    def in_words(self) -> str:
+        """See `DecoderModel`."""
+        machine = {"svm": "support vector machine", "logistic": "logistic regression"}
+        penalty = "chosen among 0.1, 1, 10 and 100" if self.C == "auto" else self.C
+        return (
+            f"a linear {machine[self.loss]} on the mean volume of a window, one weight "
+            f"a voxel and class, with inverse penalty C {penalty}"
+        )
+
     def reset_head(self, n_outputs: int) -> None:
         """Start again from zero weights for `n_outputs` classes."""
         self.n_outputs = n_outputs

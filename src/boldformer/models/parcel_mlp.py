@@ -75,6 +75,14 @@ class ParcelMLP(DecoderModel):
         self.hidden = DropConnectLinear(n_means, width, drop_prob=drop_prob)
         self.reset_head(self.n_outputs)
 
+    def in_words(self) -> str:
+        """See `DecoderModel`."""
+        return (
+            f"a multilayer perceptron ({self.width} hidden units, DropConnect of "
+            f"{self.drop_prob:g}; Wan et al., 2013) on the means of at most "
+            f"{self.n_parcels} parcels"
+        )
+
     def set_brain(
         self,
         mask_XYZ: np.ndarray,

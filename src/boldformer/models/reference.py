@@ -98,6 +98,15 @@ class Reference(DecoderModel):
         self.dropout = nn.Dropout(drop_prob)
         self.reset_head(self.n_outputs)
 
+    def in_words(self) -> str:
+        """See `DecoderModel`."""
+        return (
+            "a published hybrid kept with its flaws: single volumes pass three 3-D "
+            "convolutions, a global average and a Transformer encoder over a sequence "
+            "of length 1, and a window is scored by the mean over its frames; dropout "
+            f"of {self.drop_prob:g} before the head"
+        )
+
     def forward_features(
         self, x_BTXYZ: Tensor, times_s: Tensor | None = None
     ) -> Tensor:

@@ -92,6 +92,14 @@ class ReferenceDeepBrain(DecoderModel):
         )
         self.reset_head(self.n_outputs)
 
+    def in_words(self) -> str:
+        """See `DecoderModel`."""
+        return (
+            "an altered DeepBrain (after Wang et al., 2020) that reads single volumes, "
+            "and scores a window by the mean over its frames; dropout of "
+            f"{self.drop_prob:g} before the head"
+        )
+
     def forward_features(
         self, x_BTXYZ: Tensor, times_s: Tensor | None = None
     ) -> Tensor:

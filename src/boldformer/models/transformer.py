@@ -107,6 +107,17 @@ class Transformer(GridModel):
         )
         self.reset_head(self.n_outputs)
 
+    def in_words(self) -> str:
+        """See `DecoderModel`."""
+        return (
+            "a Transformer without convolutions: frames are averaged in groups of "
+            f"{self.frames_per_token} and cut into patches, {self.patches_per_axis} "
+            f"along the longest axis (Dosovitskiy et al., 2021), which pass through "
+            f"{self.n_space_layers} block(s) over space and {self.n_layers} over time "
+            f"of {self.n_heads} heads (Vaswani et al., 2017), {self.width} features; "
+            f"DropConnect of {self.drop_prob:g} (Wan et al., 2013)"
+        )
+
     def place(self, x_NCXYZ: Tensor) -> Tensor:
         """Tokens of patches that attended to each other, to (N, P, patch_width)."""
         tokens_NPE = self.embed(_patches(x_NCXYZ, self.patch_shape)) + self.position

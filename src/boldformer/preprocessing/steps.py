@@ -192,7 +192,7 @@ STEPS: dict[str, Step] = {
         _clean,
         _causal_clean,
         causal.CausalClean,
-        "Take drifts and confounds out, in one projection",
+        "Regress out drifts, and confounds where a run has them, together",
     ),
     "filter": Step(
         _filter,

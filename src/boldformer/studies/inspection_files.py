@@ -10,8 +10,8 @@ import pandas as pd
 
 from boldformer.config import DataConfig
 from boldformer.data import images
-from boldformer.data.confounds import read_motion
 from boldformer.data.files import is_named, read_json
+from boldformer.data.motion import read_motion
 from boldformer.data.reading import (
     GridPlan,
     RunImages,

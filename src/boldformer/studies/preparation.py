@@ -53,6 +53,7 @@ def _run_table(runs: dict[str, PreparedRun]) -> pd.DataFrame:
         row["n_voxels"] = run.voxels.size
         counts = ("dropped_volumes", "scrubbed_volumes", "unusable_voxels", "confounds")
         row |= {f"n_{count}": run.info[f"n_{count}"] for count in counts}
+        row["confounds"] = ",".join(run.info.get("confounds", [])) or None
         rows.append(row | {"pipeline_hash": run.pipeline_hash})
     return pd.DataFrame(rows)
 

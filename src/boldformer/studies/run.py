@@ -19,7 +19,7 @@ from boldformer.data.folders import WORK
 from boldformer.data.prepare import configured_pipeline
 from boldformer.data.splits import Fold, configured_splits
 from boldformer.decoder import Decoder
-from boldformer.evaluation.baselines import Views
+from boldformer.evaluation.baselines import Views, baseline_of
 from boldformer.evaluation.cross_validation import (
     cross_validate,
     fit_fold,
@@ -158,8 +158,9 @@ class Decoding(Study[RunConfig]):
         name, log = self.settings.model.name, FitLog()
         results, views = self._cross_validate(), Views(self.cohort.windows)
         log.extend(results.log, prefix=f"{name}: ")
-        baselines = judge_baselines(self.cohort, self.splits, views, log)
-        logger.info("The other column: the same folds, prepared the other way")
+        baselines = judge_baselines(
+            self.cohort, self.splits, views, log, baseline_of(self.settings.model)
+        )
         other = OtherColumn.of(
             self.cohort,
             self.splits,

@@ -18,7 +18,7 @@ from boldformer.data.cohort import Cohort
 from boldformer.data.splits import Fold, Splits, split_groups
 from boldformer.data.windows import WindowSet
 from boldformer.errors import BoldFormerError
-from boldformer.evaluation.baselines import Views
+from boldformer.evaluation.baselines import Views, baseline_of
 from boldformer.evaluation.cross_validation import cross_validate
 from boldformer.evaluation.experiment import Experiment
 from boldformer.evaluation.intervals import reuse_widening
@@ -98,10 +98,11 @@ class OtherColumn:
         """
         mode = MODES[1 - MODES.index(mode_of(cohort))]
         decoder = settings.model.name
-        names = (LINEAR, decoder)
-        if (mode == "causal") == settings.preprocessing.causal:
-            reason = "the steps of the pipeline are written out in one form only"
+        is_linear = baseline_of(settings.model) == LINEAR
+        names = (decoder,) if is_linear else (LINEAR, decoder)
+        if reason := _impossible(cohort, settings, mode):
             return cls(mode, "", {}, dict.fromkeys(names, f"not run: {reason}"))
+        logger.info("The %s column: the same folds, prepared the other way", mode)
         other = replace(
             settings,
             preprocessing=replace(settings.preprocessing, causal=mode == "causal"),
@@ -109,20 +110,28 @@ class OtherColumn:
         )
         try:
             twin = prepared(other, f"store_{mode}")
-            if mode_of(twin) != mode:
-                raise BoldFormerError("frames in no order have no past")
             matched = _Matched.of(cohort, twin, splits)
             found = cls(mode, twin.windows.pipeline_hash, {}, {decoder: NOT_ASKED})
-            found.probabilities[LINEAR] = matched.linear(found.log)
+            if not is_linear:
+                found.probabilities[LINEAR] = matched.linear(found.log)
         except BoldFormerError as error:
             logger.warning("no %s column: %s", mode, error)
             return cls(mode, "", {}, dict.fromkeys(names, f"not run: {error}"))
-        if settings.evaluation.causal_decoder:
+        if settings.evaluation.causal_decoder or is_linear:
             found.probabilities[decoder] = matched.decoder(
                 other, folds / mode, found.log, progress=progress
             )
             del found.reasons[decoder]
         return found
+
+
+def _impossible(cohort: Cohort, settings: RunConfig, mode: str) -> str:
+    """Why there can be no other column; empty where there can."""
+    if (cohort.windows.table["timing"] == "map").all():
+        return "frames in no order have no past"
+    if (mode == "causal") == settings.preprocessing.causal:
+        return "the steps of the pipeline are written out in one form only"
+    return ""
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,6 +12,7 @@ from boldformer.config import RunConfig, to_dict
 from boldformer.data.audit.split_audit import Audit
 from boldformer.data.cohort import Cohort
 from boldformer.data.groups import resampling_groups
+from boldformer.data.prepare import confounds_used
 from boldformer.data.splits import Splits
 from boldformer.evaluation.calibration import abstention, calibration_report
 from boldformer.evaluation.classes import class_scores, multilabel_scores
@@ -75,8 +76,9 @@ class Evidence:
         return self.settings.model.name
 
     def decoders(self) -> dict[str, OutOfFold]:
-        """Out-of-fold predictions by name, the decoder's own first."""
-        return {self.decoder: self.results.out_of_fold(), **self.baselines}
+        """Out-of-fold predictions by name, the decoder's own first, then its parts'."""
+        ours, parts = self.results.out_of_fold(), self.results.parts()
+        return {self.decoder: ours, **parts, **self.baselines}
 
 
 def assemble(evidence: Evidence, *, total_seconds: float) -> dict[str, Any]:
@@ -104,7 +106,10 @@ def assemble(evidence: Evidence, *, total_seconds: float) -> dict[str, Any]:
             "name": evidence.decoder,
             "n_parameters": _n_parameters(evidence.model),
             "config": evidence.model.get_config(),
+            "in_words": evidence.model.in_words(),
+            "parts": list(evidence.results.parts()),
         },
+        "training": to_dict(evidence.settings.training),
         **summary,
         **_details(evidence, decoders[evidence.decoder]),
         "repeats": _repeats(evidence),
@@ -172,6 +177,7 @@ def _preprocessing(evidence: Evidence) -> dict[str, Any]:
         "mode": mode,
         "hash": windows.pipeline_hash,
         "steps": windows.pipeline,
+        "confounds": confounds_used(windows.runs.values()),
         "causal_twin_available": mode == "causal" or bool(evidence.other.probabilities),
     }
 
@@ -277,7 +283,11 @@ def _curves(evidence: Evidence) -> dict[str, Any]:
 def _columns(evidence: Evidence) -> dict[str, Any]:
     decoders, results = evidence.decoders(), evidence.results
     return columns_table(
-        {name: decoders[name].probabilities for name in (evidence.decoder, LINEAR)},
+        {
+            name: decoders[name].probabilities
+            for name in (evidence.decoder, LINEAR)
+            if name in decoders
+        },
         evidence.other,
         results,
         evidence.settings.evaluation,

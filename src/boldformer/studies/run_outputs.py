@@ -76,7 +76,8 @@ def write_results(out: Path, evidence: Evidence, metrics: dict[str, Any]) -> Non
     cohort, results, other = evidence.cohort, evidence.results, evidence.other
     describe(out, cohort.dataset.path, cohort.dataset.name)
     write_tsv(out / "predictions.tsv", _predictions(evidence, results.probabilities))
-    by_baseline = {name: b.probabilities for name, b in evidence.baselines.items()}
+    others = evidence.results.parts() | evidence.baselines
+    by_baseline = {name: found.probabilities for name, found in others.items()}
     _write_predictions(out / "baselines", evidence, by_baseline)
     by_column = {f"{name}_{other.mode}": p for name, p in other.probabilities.items()}
     _write_predictions(out / "columns", evidence, by_column)

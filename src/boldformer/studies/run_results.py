@@ -56,6 +56,7 @@ class Results:
         self.fold_of = np.full(n_rows, -1)
         self.log = FitLog()
         self.records: list[dict[str, Any]] = []
+        self._parts: dict[str, np.ndarray] = {}
         self._histories: list[pd.DataFrame] = []
         self._maps: dict[str, list[np.ndarray]] = {}
 
@@ -76,6 +77,9 @@ class Results:
         rows = self._first_row[fold.index] + fold.test
         self.probabilities[rows] = as_written(outcome.probabilities)
         self.fold_of[rows] = fold.index
+        for name, given in outcome.parts.items():
+            empty = np.full_like(self.probabilities, np.nan)
+            self._parts.setdefault(name, empty)[rows] = as_written(given)
         self.log.extend(outcome.log)
         by = "subject" if self.splits.unit == "subject" else "recording"
         self.records.append(
@@ -140,6 +144,14 @@ class Results:
         return {
             method: {i: sums[i] / n for i, n in enumerate(counts) if n}
             for method, (sums, counts) in self._maps.items()
+        }
+
+    def parts(self) -> dict[str, OutOfFold]:
+        """Predictions by each part of the model alone, where every fold has it."""
+        return {
+            name: OutOfFold(given, ())
+            for name, given in self._parts.items()
+            if np.isfinite(given[self.tested]).all()
         }
 
     def out_of_fold(self) -> OutOfFold:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +13,8 @@ from boldformer.models.base import DecoderModel
 from boldformer.models.registry import create
 from boldformer.training.augment import Transform
 from boldformer.training.devices import local_seed
-from boldformer.training.fit import FitResult, fit_model, predict_proba
+from boldformer.training.fit import FitResult, fit_model
+from boldformer.training.predict import predict_parts, predict_proba
 from boldformer.training.source import WindowSource
 
 
@@ -121,11 +123,20 @@ def probabilities(
     t_r : float
         Seconds between frames.
     """
-    return predict_proba(
-        model,
-        windows,
-        batch_size=training.batch_size,
-        device=training.device,
-        precision=training.precision,
-        times_s=np.arange(windows.shape[1]) * t_r,
-    )
+    return predict_proba(model, windows, **_how(windows, training, t_r))
+
+
+def part_probabilities(
+    model: DecoderModel, windows: WindowSource, training: TrainingConfig, t_r: float
+) -> dict[str, np.ndarray]:
+    """Class probabilities by each part of a model alone; none where it is one part."""
+    return predict_parts(model, windows, **_how(windows, training, t_r))
+
+
+def _how(windows: WindowSource, training: TrainingConfig, t_r: float) -> dict[str, Any]:
+    return {
+        "batch_size": training.batch_size,
+        "device": training.device,
+        "precision": training.precision,
+        "times_s": np.arange(windows.shape[1]) * t_r,
+    }

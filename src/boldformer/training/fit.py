@@ -74,6 +74,8 @@ class FitResult:
         Time this call took.
     uses : tuple of Use
         What was fitted to, stopped or chosen by which of the windows given.
+    linear_path : {"off", "before", "beside"}
+        What became of the model's linear skip path.
     """
 
     history: pd.DataFrame
@@ -81,6 +83,7 @@ class FitResult:
     best_epoch: int
     seconds: float
     uses: tuple[Use, ...]
+    linear_path: str = "off"
 
     @property
     def held_out(self) -> np.ndarray:
@@ -277,6 +280,7 @@ def _fit_network(
         best_epoch=best.epoch,
         seconds=0.0,
         uses=tuple(log),
+        linear_path=path,
     )
 
 

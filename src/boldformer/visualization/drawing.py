@@ -81,5 +81,5 @@ def unit_square(axes: Axes, x: str, y: str) -> None:
 
 def listed(names: Iterable[str]) -> str:
     """Join names as a sentence does."""
-    *head, last = list(names)
+    *head, last = list(names) or [""]
     return f"{', '.join(head)} and {last}" if head else last

@@ -94,9 +94,18 @@ class FinishedRun:
         return bool(self.metrics["protocol"].get("leaky"))
 
     @property
-    def unit(self) -> str:
-        """What was kept apart: ``"subject"`` or ``"run"``."""
+    def held_out(self) -> str:
+        """What folds keep apart: ``"subject"`` or ``"run"``."""
         return self.metrics["protocol"].get("unit", "subject")
+
+    @property
+    def unit(self) -> str:
+        """What is counted and resampled: ``"subject"``, ``"family"`` or ``"run"``.
+
+        Runs held out within each of several subjects are judged subject by subject.
+        """
+        interval = self.metrics["protocol"].get("interval") or {}
+        return interval.get("unit", self.held_out)
 
     @property
     def headline(self) -> str:

@@ -72,7 +72,7 @@ def draw_curve(results: FinishedRun) -> Drawing | None:
         axes.plot(x, y, "o-", color=colour, markersize=4, label=decoder_label(name))
     sizes = sorted({point["n_groups"] for points in drawn.values() for point in points})
     _whole_numbers(axes, sizes)
-    unit = curve.get("unit", results.unit)
+    unit = curve.get("unit", results.held_out)
     axes.set(ylim=(0, 1.02), xlabel=f"training {unit}s", ylabel="balanced accuracy")
     axes.legend(loc="lower right")
     first, last = next(iter(drawn.values()))[0], next(iter(drawn.values()))[-1]

@@ -11,6 +11,7 @@ from sklearn.metrics import confusion_matrix
 
 from boldformer.evaluation.baselines import decoder_label
 from boldformer.evaluation.metrics import score_label
+from boldformer.evaluation.wording import plural
 from boldformer.visualization.drawing import FULL, HALF, Drawing, new_figure
 from boldformer.visualization.finished_run import FinishedRun
 from boldformer.visualization.style import (
@@ -166,11 +167,17 @@ def draw_groups(results: FinishedRun) -> Drawing | None:
         "groups",
         figure,
         f"Every {unit}",
-        f"Accuracy in each {unit} when it was held out, best first. {n_above} of "
+        f"Accuracy in each {unit}{_while_held_out(results)}, best first. {n_above} of "
         f"{len(groups)} lie above chance (dashed).",
         f"Accuracy per {unit}, from {low:.3f} to {high:.3f}; {n_above} of "
         f"{len(groups)} above chance.",
     )
+
+
+def _while_held_out(results: FinishedRun) -> str:
+    if results.unit == results.held_out:
+        return " when it was held out"
+    return f", its {plural(results.held_out)} held out"
 
 
 def _interval(axes: Axes, estimate: dict, row: float, colour: str) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from boldformer.evaluation.baselines import BASELINES
 from boldformer.evaluation.judge import BETTER, UNDECIDED, WORSE
+from boldformer.evaluation.wording import count, plural
 from boldformer.preprocessing.pipeline import step_meaning
 from boldformer.visualization.drawing import listed
 from boldformer.visualization.finished_run import FinishedRun
@@ -23,10 +24,13 @@ MODES = {
 }
 
 
-def count(n: int, noun: str) -> str:
-    """Write a number with its noun: ``1 run``, ``1,200 windows``, ``2 classes``."""
-    plural = {"family": "families", "class": "classes"}.get(noun, f"{noun}s")
-    return f"{n:,} {noun if n == 1 else plural}"
+def judged_on(results: FinishedRun) -> str:
+    """Say over what a score is taken, and what was held out: to follow a score."""
+    n_units = results.metrics["protocol"]["interval"]["n_units"]
+    if results.unit == results.held_out:
+        return f"on {count(n_units, f'held-out {results.unit}')}"
+    held = plural(results.held_out)
+    return f"over {count(n_units, results.unit)}, {held} held out within each"
 
 
 def reading(found: str, interval: dict[str, Any]) -> str:
@@ -50,15 +54,15 @@ def what_was_done(results: FinishedRun) -> list[str]:
         f"{model['name']}{_parameters(model)} learned to tell {n_classes} classes "
         f"apart{named}."
     )
-    apart = {"subject": "person", "run": "run"}.get(results.unit, results.unit)
+    apart = {"subject": "person"}.get(results.held_out, results.held_out)
     second = (
         f"{_sentence(protocol.get('scheme', ''))} Every window was predicted by a "
-        f"model that had seen nothing of its {apart}. {_interval(protocol)}"
+        f"model that had seen nothing of its {apart}. {_interval(results)}"
     )
     if results.leaky:
         second = (
             f"{_sentence(protocol.get('scheme', ''))} Training and test data were NOT "
-            f"kept apart. {_interval(protocol)}"
+            f"kept apart. {_interval(results)}"
         )
     return [first, second.strip()]
 
@@ -70,11 +74,26 @@ def preprocessing_steps(results: FinishedRun) -> list[dict[str, str]]:
             "name": str(step.get("step", "")).replace("_", " "),
             "meaning": step_meaning(step.get("step", "")),
             "settings": "; ".join(
-                _setting(key, value) for key, value in step.items() if key != "step"
+                confounds_used(results.metrics)
+                if key == "confounds"
+                else _setting(key, value)
+                for key, value in step.items()
+                if key != "step"
             ),
         }
         for step in results.metrics["preprocessing"].get("steps", [])
     ]
+
+
+def confounds_used(metrics: dict[str, Any]) -> str:
+    """Tell which confounds were regressed out of how many runs."""
+    used = metrics["preprocessing"].get("confounds") or []
+    said = [
+        f"{listed(name.replace('_', ' ') for name in one['groups']) or 'none'} "
+        f"in {count(one['n_runs'], 'run')}"
+        for one in used
+    ]
+    return f"confounds: {'; '.join(said)}" if said else "confounds not recorded"
 
 
 def limits(results: FinishedRun) -> list[tuple[str, str]]:
@@ -159,7 +178,7 @@ def _limits_of_people(results: FinishedRun) -> list[tuple[str, str]]:
                 "about the population.",
             )
         )
-    elif results.unit == "run":
+    elif results.held_out == "run":
         found.append(
             (
                 "That it works on a person never seen before.",
@@ -178,7 +197,7 @@ def _limits_of_people(results: FinishedRun) -> list[tuple[str, str]]:
     found.append(
         (
             "That small differences between decoders are real.",
-            f"Intervals resample the held-out {results.unit}s. They do not cover the "
+            f"Intervals resample {plural(results.unit)}. They do not cover the "
             "choice of the training data, the seed or the settings; judge differences "
             "by the paired intervals.",
         )
@@ -314,23 +333,24 @@ def _parameters(model: dict[str, Any]) -> str:
     return f" ({count(n, 'parameter')})" if n else ""
 
 
-def _interval(protocol: dict[str, Any]) -> str:
-    interval = protocol.get("interval") or {}
+def _interval(results: FinishedRun) -> str:
+    interval = results.metrics["protocol"].get("interval") or {}
     if not interval.get("n_resamples"):
         return ""
-    unit = interval.get("unit", protocol.get("unit", "subject"))
     return (
         f"Intervals cover {100 * interval.get('level', 0.95):g} % and come from "
-        f"drawing the {count(interval.get('n_units') or 0, unit)} "
+        f"drawing the {count(interval.get('n_units') or 0, results.unit)} "
         f"{interval['n_resamples']:,} times with replacement"
-        + (f", {_times(interval)}." if interval.get("widening", 1.0) > 1 else ".")
+        + (f", {widened(results)}." if interval.get("widening", 1.0) > 1 else ".")
     )
 
 
-def _times(interval: dict[str, Any]) -> str:
+def widened(results: FinishedRun) -> str:
+    """Say how much wider intervals were made, and why."""
+    factor = results.metrics["protocol"]["interval"]["widening"]
     return (
-        f"made {interval['widening']:.2g} times as wide because people tested in one "
-        "fold train the decoders of the others (Nadeau & Bengio, 2003)"
+        f"made {factor:.2g} times as wide because {plural(results.held_out)} tested in "
+        "one fold train the decoders of the others (Nadeau and Bengio, 2003)"
     )
 
 
