@@ -111,6 +111,13 @@ class Dataset:
         What could not be used, each with its reason.
     notes : tuple of str
         What must be said of how it was read.
+    layout : str
+        In which it lies on disk: ``"bids"``, ``"hcp"``, ``"class-folders"``, ``"maps"``
+        or, of recordings put together otherwise, empty.
+    made_by : tuple of str
+        What preprocessed the recordings that are read, such as ``"fMRIPrep 23.1.4"``.
+    address : str
+        DOI or URL under which others find it; empty where it names none.
     """
 
     name: str
@@ -118,6 +125,9 @@ class Dataset:
     recordings: tuple[Recording, ...]
     set_aside: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
+    layout: str = ""
+    made_by: tuple[str, ...] = ()
+    address: str = ""
 
     def __len__(self) -> int:
         """Count the recordings."""

@@ -71,7 +71,7 @@ class AuditReport:
 
     def to_text(self) -> str:
         """Lay the answers out for a terminal, the worst first."""
-        order = ("leak", "warning", "clean")
+        order = ("leak", "warning", "clean", "not checked")
         ranked = sorted(self.audit.checks, key=lambda check: order.index(check.verdict))
         head = (
             f"{self.audit.verdict.upper()}: {self.n_windows} windows of {self.n_runs} "
@@ -81,8 +81,8 @@ class AuditReport:
 
 
 def _lines(check: AuditCheck) -> Iterator[str]:
-    yield f"  {check.verdict:<8} {check.name:<9} {check.evidence}"
-    indent = " " * 21
+    yield f"  {check.verdict:<11} {check.name:<9} {check.evidence}"
+    indent = " " * 24
     if check.windows:
         shown = ", ".join(map(str, check.windows[:_SHOWN_WINDOWS]))
         more = ", …" if check.n_windows > _SHOWN_WINDOWS else ""

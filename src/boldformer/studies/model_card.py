@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from boldformer.evaluation.baselines import decoder_label
+from boldformer.evaluation.baselines import PARTS, decoder_label
 
 _CARD = """---
 library_name: boldformer
@@ -21,6 +21,7 @@ tags: [fmri, decoding, neuroimaging]
 | window | {length:g} s, beginning {delay:g} s after an event |
 | space | {space}, volumes of {shape} at {voxel} mm |
 | preprocessing | {mode}: {steps} (`{hash}`) |
+| made of | {made_of} |
 | accuracy, cross-validated | {accuracy} (chance {chance:.3f}) |
 | prepared {other} instead | {column} |
 | scheme | {scheme} |
@@ -55,6 +56,7 @@ def model_card(metrics: dict[str, Any]) -> str:
         interval = f", {level:g} % interval {score['low']:.3f}–{score['high']:.3f}"
     return _CARD.format(
         decoder=metrics["decoder"],
+        made_of=_made_of(metrics),
         dataset=data["name"],
         classes=", ".join(metrics["labels"]),
         n_windows=metrics["n_windows"],
@@ -71,11 +73,32 @@ def model_card(metrics: dict[str, Any]) -> str:
         accuracy=f"{score['value']:.3f}{interval}",
         chance=metrics["chance"],
         scheme=metrics["protocol"]["scheme"],
-        verdict=metrics["audit"]["verdict"],
+        verdict=_audited(metrics["audit"]),
         **_other_column(metrics),
         weights=metrics["records"]["model_hash"],
         leaky=" — LEAKY" if metrics["protocol"]["leaky"] else "",
         sentences="\n".join(metrics["verdict"]["sentences"]),
+    )
+
+
+def _audited(audit: dict[str, Any]) -> str:
+    unchecked = ", ".join(audit["not_checked"])
+    return audit["verdict"] + (f" (not checked: {unchecked})" if unchecked else "")
+
+
+def _made_of(metrics: dict[str, Any]) -> str:
+    """Say whether a linear decoder is part of the model, and what each part reaches."""
+    scores = metrics["scores"]
+    parts = [
+        f"{part.label} {scores[name]['accuracy']['value']:.3f}"
+        for name, part in PARTS.items()
+        if name in scores
+    ]
+    if not parts:
+        return "one part"
+    return (
+        "a network and a closed-form linear decoder of window means, whose logits are "
+        f"added (accuracy: {', '.join(parts)})"
     )
 
 

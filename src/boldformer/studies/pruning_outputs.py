@@ -27,6 +27,7 @@ from boldformer.evaluation.latency import median_time
 from boldformer.evaluation.predictions import as_written
 from boldformer.models.base import DecoderModel
 from boldformer.studies.pruning_fits import Variant
+from boldformer.studies.records import mark_leaky
 from boldformer.training.channel_pruning import channels_of
 from boldformer.training.devices import resolve_device
 from boldformer.visualization.pruning_figure import draw_pruning
@@ -100,6 +101,8 @@ def write_pruning(
         },
     )
     write_tsv(out / TABLE, curve)
+    if study.leaky:
+        mark_leaky(out / name for name in ("predictions.tsv", "protocol.tsv", TABLE))
     return out / TABLE
 
 

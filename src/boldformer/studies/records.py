@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from boldformer import __version__
-from boldformer.data.atomic import write_json
+from boldformer.data.atomic import write_json, write_text
 from boldformer.data.cohort import SetAside
 from boldformer.data.windows import WindowSet
 from boldformer.evaluation.intervals import Estimate
@@ -36,6 +37,22 @@ RECORDED = (
 
 
 LEAKY = "LEAKY"
+
+
+def mark_leaky(paths: Iterable[Path]) -> None:
+    """Write LEAKY beside every row of tables, in a column of its own.
+
+    Parameters
+    ----------
+    paths : iterable of Path
+        Tables, and folders that may hold some; others are passed over.
+    """
+    for path in paths:
+        files = path.rglob("*.tsv") if path.is_dir() else [path]
+        for file in [f for f in files if f.suffix == ".tsv" and f.is_file()]:
+            head, *rows = file.read_text(encoding="utf-8").splitlines()
+            marked = [f"{head}\t{LEAKY.lower()}", *(f"{row}\t{LEAKY}" for row in rows)]
+            write_text(file, "".join(f"{line}\n" for line in marked))
 
 
 def header(name: str, leaky: bool, **facts: Any) -> dict[str, Any]:
@@ -68,6 +85,26 @@ def described_windows(windows: WindowSet) -> dict[str, Any]:
 def listed_set_aside(set_aside: SetAside) -> list[dict[str, str]]:
     """List what was left out, each with its reason, ready for JSON."""
     return [{"what": what, "reason": reason} for what, reason in set_aside]
+
+
+def without_folders(value: Any, folders: Iterable[Path]) -> Any:
+    """Cut the names of folders of this machine out of all text in a record.
+
+    Parameters
+    ----------
+    value : Any
+        Ready for JSON.
+    folders : iterable of Path
+        What is cut off before a name in them; one by itself becomes its last part.
+    """
+    if isinstance(value, dict):
+        return {key: without_folders(item, folders) for key, item in value.items()}
+    if isinstance(value, list):
+        return [without_folders(item, folders) for item in value]
+    if isinstance(value, str):
+        for folder in folders:
+            value = value.replace(f"{folder}/", "").replace(str(folder), folder.name)
+    return value
 
 
 def plain_rows(table: pd.DataFrame) -> list[dict[str, Any]]:

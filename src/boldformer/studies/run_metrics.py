@@ -23,7 +23,12 @@ from boldformer.evaluation.out_of_fold import OutOfFold
 from boldformer.evaluation.predictions import weights_hash
 from boldformer.evaluation.summary import summarise
 from boldformer.models import DecoderModel
-from boldformer.studies.records import input_hash, inputs_of, listed_set_aside
+from boldformer.studies.records import (
+    input_hash,
+    inputs_of,
+    listed_set_aside,
+    without_folders,
+)
 from boldformer.studies.run_columns import LINEAR, OtherColumn, columns_table, mode_of
 from boldformer.studies.run_results import Results
 from boldformer.studies.run_robustness import Null
@@ -93,7 +98,7 @@ def assemble(evidence: Evidence, *, total_seconds: float) -> dict[str, Any]:
     """
     summary = _summary(evidence)
     decoders, targets = evidence.decoders(), evidence.results.targets
-    return {
+    found = {
         "schema_version": SCHEMA_VERSION,
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         **_data(evidence.cohort),
@@ -109,7 +114,6 @@ def assemble(evidence: Evidence, *, total_seconds: float) -> dict[str, Any]:
             "in_words": evidence.model.in_words(),
             "parts": list(evidence.results.parts()),
         },
-        "training": to_dict(evidence.settings.training),
         **summary,
         **_details(evidence, decoders[evidence.decoder]),
         "repeats": _repeats(evidence),
@@ -125,6 +129,11 @@ def assemble(evidence: Evidence, *, total_seconds: float) -> dict[str, Any]:
         "records": _records(evidence),
         "versions": versions(),
     }
+    folders = [*evidence.cohort.dataset.folders, evidence.cohort.dataset.path]
+    resolved = [folder.resolve() for folder in folders]
+    # The longest first: a folder may lie in another.
+    known = sorted({*folders, *resolved}, key=lambda folder: -len(str(folder)))
+    return without_folders(found, [f for f in known if len(f.parts) > 1])
 
 
 def _summary(evidence: Evidence) -> dict[str, Any]:
@@ -152,7 +161,11 @@ def _data(cohort: Cohort) -> dict[str, Any]:
         "labels": cohort.labels,
         "n_windows": len(windows),
         "windows_per_label": {label: int(counts[label]) for label in cohort.labels},
-        "window": {**to_dict(cohort.window), "n_times": windows.shape[1]},
+        "window": {
+            **to_dict(cohort.window),
+            "n_times": windows.shape[1],
+            "of_maps": bool((windows.table["timing"] == "map").all()),
+        },
     }
 
 
@@ -160,7 +173,9 @@ def _dataset(cohort: Cohort) -> dict[str, Any]:
     table, grid = cohort.windows.table, cohort.windows.grid
     return {
         "name": cohort.dataset.name,
-        "path": str(cohort.dataset.path),
+        "layout": cohort.dataset.layout,
+        "made_by": list(cohort.dataset.made_by),
+        "address": cohort.dataset.address,
         "n_subjects": int(table["subject"].nunique()),
         "n_runs": int(table["recording"].nunique()),
         "t_r": sorted({float(t_r) for t_r in table["t_r"]}),

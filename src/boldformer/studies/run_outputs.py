@@ -14,9 +14,11 @@ from boldformer import __version__
 from boldformer.data.atomic import atomic_path, write_json, write_text, write_tsv
 from boldformer.data.folders import LOCK, MARKER, WORK
 from boldformer.data.groups import resampling_groups
+from boldformer.data.recording import Dataset
 from boldformer.data.windows import WindowSet
 from boldformer.evaluation.learning_curve import curve_table
 from boldformer.interpretation.maps import DESCRIPTIONS, to_image
+from boldformer.studies.records import mark_leaky
 from boldformer.studies.run_metrics import Evidence
 from boldformer.studies.run_robustness import null_table
 
@@ -27,6 +29,7 @@ WRITTEN = (
     "dataset_description.json",
     ".bidsignore",
     "report.html",
+    "methods.bib",
     "metrics.json",
     "predictions.tsv",
     "splits.tsv",
@@ -45,16 +48,18 @@ WRITTEN = (
 )
 
 
-def describe(out: Path, source: Path, name: str) -> None:
-    """Write the BIDS derivative description."""
+def describe(out: Path, dataset: Dataset) -> None:
+    """Write the BIDS derivative description; it names no folder of this machine."""
+    address = {"DOI" if dataset.address.startswith("doi:") else "URL": dataset.address}
+    sources = {"SourceDatasets": [address]} if dataset.address else {}
     write_json(
         out / "dataset_description.json",
         {
-            "Name": f"BoldFormer decoding of {name}",
+            "Name": f"BoldFormer decoding of {dataset.name}",
             "BIDSVersion": "1.10.0",
             "DatasetType": "derivative",
             "GeneratedBy": [{"Name": "BoldFormer", "Version": __version__}],
-            "SourceDatasets": [{"URL": source.resolve().as_uri()}],
+            **sources,
         },
     )
     ignored = (*WRITTEN[2:], WORK, MARKER, LOCK)
@@ -74,7 +79,7 @@ def write_results(out: Path, evidence: Evidence, metrics: dict[str, Any]) -> Non
         The content of ``metrics.json``.
     """
     cohort, results, other = evidence.cohort, evidence.results, evidence.other
-    describe(out, cohort.dataset.path, cohort.dataset.name)
+    describe(out, cohort.dataset)
     write_tsv(out / "predictions.tsv", _predictions(evidence, results.probabilities))
     others = evidence.results.parts() | evidence.baselines
     by_baseline = {name: found.probabilities for name, found in others.items()}
@@ -82,11 +87,13 @@ def write_results(out: Path, evidence: Evidence, metrics: dict[str, Any]) -> Non
     by_column = {f"{name}_{other.mode}": p for name, p in other.probabilities.items()}
     _write_predictions(out / "columns", evidence, by_column)
     write_tsv(out / "history.tsv", results.history)
-    set_aside = pd.DataFrame(cohort.set_aside, columns=["what", "reason"])
+    set_aside = pd.DataFrame(metrics["set_aside"], columns=["what", "reason"])
     write_tsv(out / "set_aside.tsv", set_aside)
     write_tsv(out / "permutations.tsv", null_table(evidence.nulls))
     write_tsv(out / "learning_curve.tsv", curve_table(evidence.curves))
     write_maps(out, cohort.windows, cohort.labels, results.maps)
+    if metrics["protocol"]["leaky"]:
+        mark_leaky(out / name for name in WRITTEN)
     write_json(out / "metrics.json", metrics)
 
 

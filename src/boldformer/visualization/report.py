@@ -10,7 +10,9 @@ from boldformer.visualization import report_tables as tables
 from boldformer.visualization import words
 from boldformer.visualization.figures import Picture, make_figures
 from boldformer.visualization.finished_run import FinishedRun, load_results
+from boldformer.visualization.methods_text import methods
 from boldformer.visualization.page import render_page
+from boldformer.visualization.references import Reference, bibliography, cited_in
 
 
 def build_report(out_dir: str | Path) -> Path:
@@ -20,7 +22,8 @@ def build_report(out_dir: str | Path) -> Path:
     ----------
     out_dir : path
         Folder that ``boldformer run`` wrote; only its documented files are read.
-        ``figures/`` in it is replaced.
+        ``figures/`` in it is replaced, and so is ``methods.bib``, the references of its
+        methods text.
 
     Returns
     -------
@@ -37,7 +40,14 @@ def build_report(out_dir: str | Path) -> Path:
     pictures, maps = make_figures(results)
     target = results.folder / "report.html"
     write_text(target, render(results, pictures, maps))
+    write_text(results.folder / "methods.bib", bibliography(_cited(results)))
     return target
+
+
+def _cited(results: FinishedRun) -> list[Reference]:
+    """List what the page's own words refer to."""
+    limits = [text for _, text in words.limits(results)]
+    return cited_in([methods(results), *words.what_was_done(results), *limits])
 
 
 def render(
@@ -67,6 +77,8 @@ def render(
         calibrated=tables.calibration_rows(results),
         metric_names=tables.metric_order(results),
         group_decoders=tables.group_decoders(results),
+        methods=methods(results),
+        references=_cited(results),
         words=words,
     )
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-from boldformer.evaluation.baselines import BASELINES
+from boldformer.config import from_toml, to_toml
+from boldformer.evaluation.baselines import PARTS, decoder_name
 from boldformer.evaluation.judge import BETTER, UNDECIDED, WORSE
 from boldformer.evaluation.wording import count, plural
 from boldformer.preprocessing.pipeline import step_meaning
@@ -46,22 +49,26 @@ def what_was_done(results: FinishedRun) -> list[str]:
     n_classes = len(results.labels)
     named = f": {listed(results.labels)}" if n_classes <= 12 else ""
     window = metrics["window"]
+    cut = (
+        f"They were cut into {count(metrics['n_windows'], 'window')} of "
+        f"{window['length_s']:.3g} s, each beginning {window['delay_s']:.3g} s after "
+        "its event, since the blood response lags behind what causes it."
+    )
+    if window.get("of_maps"):
+        cut = f"They hold {count(metrics['n_windows'], 'map')}, each a sample."
     first = (
-        f"{_recordings(metrics)} They were cut into "
-        f"{count(metrics['n_windows'], 'window')} of {window['length_s']:.3g} s, "
-        f"each beginning {window['delay_s']:.3g} s after its event, since "
-        "the blood response lags behind what causes it. The model "
+        f"{_recordings(metrics)} {cut} The model "
         f"{model['name']}{_parameters(model)} learned to tell {n_classes} classes "
-        f"apart{named}."
+        f"apart{named}.{_parts(results)}"
     )
     apart = {"subject": "person"}.get(results.held_out, results.held_out)
     second = (
-        f"{_sentence(protocol.get('scheme', ''))} Every window was predicted by a "
+        f"{sentence(protocol.get('scheme', ''))} Every window was predicted by a "
         f"model that had seen nothing of its {apart}. {_interval(results)}"
     )
     if results.leaky:
         second = (
-            f"{_sentence(protocol.get('scheme', ''))} Training and test data were NOT "
+            f"{sentence(protocol.get('scheme', ''))} Training and test data were NOT "
             f"kept apart. {_interval(results)}"
         )
     return [first, second.strip()]
@@ -157,7 +164,7 @@ def _causal(metrics: dict[str, Any]) -> str:
     for gap in gaps:
         if gap["metric"] == "balanced_accuracy":
             lower = "lower" if gap["difference"] >= 0 else "higher"
-            name = _told(gap["decoder"])
+            name = decoder_name(gap["decoder"])
             return (
                 f": for {name} a balanced accuracy {abs(gap['difference']):.2f} {lower}"
             )
@@ -205,109 +212,6 @@ def _limits_of_people(results: FinishedRun) -> list[tuple[str, str]]:
     return found
 
 
-def methods(results: FinishedRun) -> str:
-    """Write a methods paragraph for a paper, with author–year references."""
-    metrics = results.metrics
-    dataset, protocol = metrics["dataset"], metrics["protocol"]
-    window = metrics["window"]
-    version = metrics["versions"].get("boldformer", "")
-    steps = listed(
-        (step["meaning"] or step["name"]).lower()
-        + (f" ({step['settings']})" if step["settings"] else "")
-        for step in preprocessing_steps(results)
-    )
-    baselines = listed(_told(name) for name in results.baselines)
-    interval = protocol.get("interval", {})
-    return (
-        f"Task states ({len(results.labels)} classes) were decoded with BoldFormer "
-        f"{version} from {count(dataset['n_runs'], 'run')} of "
-        f"{count(dataset['n_subjects'], 'subject')} (dataset {dataset['name']}), "
-        f"organised after BIDS (Gorgolewski et al., 2016). Preprocessing "
-        f"({metrics['preprocessing']['mode']}), in this order: {steps}. Windows of "
-        f"{window['length_s']:.3g} s ({window['n_times']} volumes) "
-        f"began {window['delay_s']:.3g} s after event onset. The model "
-        f"{metrics['model']['name']}{_parameters(metrics['model'])} was trained with "
-        f"PyTorch (Paszke et al., 2019) and seed {protocol.get('seed')}. "
-        f"{_sentence(protocol.get('scheme', ''))} It was compared on the same folds "
-        f"with {baselines} (scikit-learn; Pedregosa et al., 2011). Scores are pooled "
-        "over held-out windows; ROC and precision–recall areas are one-vs-rest, "
-        "averaged over classes without weights. Intervals cover "
-        f"{100 * interval.get('level', 0.95):g} % and come from "
-        f"{interval.get('n_resamples', 0):,} bootstrap resamples of the "
-        f"{count(interval.get('n_units') or 0, results.unit)}.{_tests(metrics)} Images "
-        "were handled with nilearn (Abraham et al., 2014)."
-    )
-
-
-def _told(name: str, otherwise: str = "") -> str:
-    """Name that a methods section gives a decoder."""
-    return BASELINES[name].methods if name in BASELINES else otherwise or name
-
-
-def _tests(metrics: dict[str, Any]) -> str:
-    """Tell how differences and chance were tested."""
-    said = ""
-    if any("p_holm" in row for row in metrics["comparisons"]):
-        said += (
-            " Differences were tested by swapping decoders within units, with Holm's "
-            "correction (Holm, 1979)."
-        )
-    for test in metrics.get("permutation") or []:
-        if test["n_permutations"]:
-            name = _told(test["decoder"], f"the {test['decoder']} model")
-            said += (
-                f" A permutation test of {name} shuffled labels within runs "
-                f"{test['n_permutations']} times."
-            )
-    return said
-
-
-REFERENCES = (
-    (
-        "Abraham A, et al. (2014). Machine learning for neuroimaging with "
-        "scikit-learn. Frontiers in Neuroinformatics 8:14.",
-        "10.3389/fninf.2014.00014",
-    ),
-    (
-        "Gorgolewski KJ, et al. (2016). The brain imaging data structure, a format for "
-        "organizing and describing outputs of neuroimaging experiments. Scientific "
-        "Data 3:160044.",
-        "10.1038/sdata.2016.44",
-    ),
-    (
-        "Haufe S, et al. (2014). On the interpretation of weight vectors of linear "
-        "models in multivariate neuroimaging. NeuroImage 87:96–110.",
-        "10.1016/j.neuroimage.2013.10.067",
-    ),
-    (
-        "Holm S (1979). A simple sequentially rejective multiple test procedure. "
-        "Scandinavian Journal of Statistics 6(2):65–70.",
-        "",
-    ),
-    (
-        "Jain S, Wallace BC (2019). Attention is not explanation. Proceedings of "
-        "NAACL-HLT 2019:3543–3556.",
-        "10.18653/v1/N19-1357",
-    ),
-    (
-        "Paszke A, et al. (2019). PyTorch: an imperative style, high-performance deep "
-        "learning library. Advances in Neural Information Processing Systems 32.",
-        "",
-    ),
-    (
-        "Pedregosa F, et al. (2011). Scikit-learn: machine learning in Python. Journal "
-        "of Machine Learning Research 12:2825–2830.",
-        "",
-    ),
-    (
-        "Varoquaux G (2018). Cross-validation failure: small sample sizes lead to "
-        "large error bars. NeuroImage 180:68–77.",
-        "10.1016/j.neuroimage.2017.06.061",
-    ),
-)
-"""What the report's own words refer to: text and DOI."""
-
-
 def _recordings(metrics: dict[str, Any]) -> str:
     dataset = metrics["dataset"]
     space = dataset.get("space") or ""
@@ -319,12 +223,31 @@ def _recordings(metrics: dict[str, Any]) -> str:
     details = [
         "scanner space" if space in ("", "scanner") else f"space {space}",
         f"voxels of {voxels} mm" if voxels else "",
-        f"one volume every {repetition}" if repetition else "",
+        f"one volume every {repetition}"
+        if repetition and not metrics["window"].get("of_maps")
+        else "",
     ]
     return (
         f"The data are {count(dataset['n_runs'], 'run')} of "
         f"{count(dataset['n_subjects'], 'subject')} in {dataset['name']}: "
         f"{', '.join(filter(None, details))}."
+    )
+
+
+def _parts(results: FinishedRun) -> str:
+    """Tell that a linear decoder is a part of the model, and what each part reaches."""
+    scores = results.metrics["scores"]
+    value = {name: scores[name]["balanced_accuracy"]["value"] for name in scores}
+    reached = [
+        f"the {part.label} reaches {value[name]:.2f}"
+        for name, part in PARTS.items()
+        if name in value
+    ]
+    if not reached:
+        return ""
+    return (
+        " A closed-form linear decoder of window means is part of it: its logits are "
+        f"added to the network's. By balanced accuracy {listed(reached)}."
     )
 
 
@@ -354,7 +277,8 @@ def widened(results: FinishedRun) -> str:
     )
 
 
-def _sentence(text: str) -> str:
+def sentence(text: str) -> str:
+    """Write words as a sentence: a capital first, one full stop last."""
     text = text.strip()
     return f"{text[:1].upper()}{text[1:].rstrip('.')}." if text else ""
 
@@ -372,3 +296,22 @@ def _setting(key: str, value: Any) -> str:
         numbers = all(isinstance(item, int) for item in value)
         value = ("×" if numbers else ", ").join(map(str, value)) or "none"
     return f"{key.replace('_', ' ')} {value}{unit}"
+
+
+def shareable_config(results: FinishedRun) -> str:
+    """Text of ``run.toml`` with folders and files by their names alone."""
+    if not results.config:
+        return ""
+    settings = from_toml(results.config)
+    data, cleaning = settings.data, settings.preprocessing
+    last = {name: Path(getattr(data, name)).name for name in ("path", "derivatives")}
+    table = {"label_table": Path(data.label_table).name}
+    like = {"grid_like": Path(cleaning.grid_like).name}
+    split = {"split": Path(settings.evaluation.split).name}
+    shared = replace(
+        settings,
+        data=replace(data, **last, **table),
+        preprocessing=replace(cleaning, **like),
+        evaluation=replace(settings.evaluation, **split),
+    )
+    return to_toml(shared)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from boldformer.data.audit.findings import AuditCheck, clean, warning
+from boldformer.data.audit.findings import AuditCheck, clean, not_checked, warning
 from boldformer.data.audit.predictability import Predictability
 from boldformer.data.splits import Splits
 
@@ -17,7 +17,9 @@ _OWN_SPACES = ("", "t1w", "t2w", "individual", "scanner", "orig", "func", "boldr
 def check_told(name: str, found: Sequence[Predictability]) -> AuditCheck:
     """Ask whether labels follow from some properties of their windows."""
     if not found:
-        return clean(name, f"Nothing about the {name} varies, or it is not known.")
+        return not_checked(
+            name, f"Nothing about the {name} varies, or it is not known."
+        )
     telling = [p for p in found if p.suspicious]
     shown = telling or [max(found, key=lambda p: p.score - p.expected)]
     numbers = "; ".join(
@@ -58,12 +60,12 @@ def check_sites(table: pd.DataFrame, found: Sequence[Predictability]) -> AuditCh
 def check_space(table: pd.DataFrame, splits: Splits) -> AuditCheck:
     """Ask whether voxels stand for the same places in all who are decoded together."""
     if "space" not in table:
-        return clean("space", "The spaces of the runs are not known: not checked.")
+        return not_checked("space", "The spaces of the runs are not known.")
     if splits.unit == "run" or table["subject"].nunique() == 1:
-        return clean("space", "Each fold stays within one subject.")
+        return not_checked("space", "Each fold stays within one subject.")
     spaces = table["space"].fillna("").astype(str)
     if "timing" in table and (table["timing"] == "map").all() and (spaces == "").all():
-        return clean("space", "The space of the maps is not named: not checked.")
+        return not_checked("space", "The space of the maps is not named.")
     own = spaces.str.casefold().isin(_OWN_SPACES)
     if not own.any() and spaces.nunique() == 1:
         return clean("space", f"All runs lie in {spaces.iloc[0]}.")

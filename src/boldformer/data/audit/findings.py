@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-VERDICTS = ("clean", "warning", "leak")
+NOT_CHECKED = "not checked"
+VERDICTS = (NOT_CHECKED, "clean", "warning", "leak")
 MOST_WINDOWS = 50
 
 
@@ -19,8 +20,8 @@ class AuditCheck:
     ----------
     name : str
         What was looked for.
-    verdict : {"clean", "warning", "leak"}
-        The answer.
+    verdict : {"not checked", "clean", "warning", "leak"}
+        The answer; the first where the question could not be put.
     evidence : str
         What was found, with numbers.
     advice : str
@@ -37,6 +38,11 @@ class AuditCheck:
     advice: str = ""
     n_windows: int = 0
     windows: tuple[int, ...] = ()
+
+
+def not_checked(name: str, evidence: str) -> AuditCheck:
+    """Answer that there was nothing to look at, which is no all-clear."""
+    return AuditCheck(name, NOT_CHECKED, evidence)
 
 
 def clean(name: str, evidence: str) -> AuditCheck:

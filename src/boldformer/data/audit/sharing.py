@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pandas as pd
 
-from boldformer.data.audit.findings import AuditCheck, clean, leak, warning
+from boldformer.data.audit.findings import AuditCheck, clean, leak, not_checked, warning
 from boldformer.data.audit.fingerprints import Copy
 from boldformer.data.audit.fit_log import EVERY_FOLD, FitLog, Use
 from boldformer.data.groups import families_of, split_groups
@@ -17,7 +17,7 @@ from boldformer.data.splits import Fold, Splits
 def check_subjects(table: pd.DataFrame, splits: Splits) -> AuditCheck:
     """Ask whether a subject is on both sides, where subjects are to be kept apart."""
     if splits.unit == "run":
-        return clean(
+        return not_checked(
             "subject",
             "Each fold trains and tests on one subject, on purpose: "
             "scores hold for people the decoder has seen, not for new ones.",
@@ -30,10 +30,10 @@ def check_families(table: pd.DataFrame, splits: Splits) -> AuditCheck:
     """Ask whether relatives are on both sides."""
     families = families_of(table)
     if splits.unit == "run":
-        return clean("family", "Each fold stays within one subject.")
+        return not_checked("family", "Each fold stays within one subject.")
     if not (families != "").any():
-        evidence = "No family is named in the participants table: not checked."
-        return clean("family", evidence)
+        evidence = "No family is named in the participants table."
+        return not_checked("family", evidence)
     alone = "subject " + table["subject"].astype(str)
     advice = "Keep families together: leave the split to the 'family' column."
     # A subject on both sides is the subject check's finding, not a family's.
@@ -43,7 +43,7 @@ def check_families(table: pd.DataFrame, splits: Splits) -> AuditCheck:
 def check_sessions(table: pd.DataFrame, splits: Splits) -> AuditCheck:
     """Ask whether a session is on both sides; among runs of one person that warns."""
     if "session" not in table or not table["session"].fillna("").astype(str).any():
-        return clean("session", "No session is named: not checked.")
+        return not_checked("session", "No session is named.")
     sessions = table["subject"].astype(str) + " " + table["session"].astype(str)
     if splits.unit == "subject":
         advice = "Put all windows of a session on one side; split by subject."
@@ -69,7 +69,7 @@ def check_runs(table: pd.DataFrame, splits: Splits) -> AuditCheck:
 def check_blocks(table: pd.DataFrame, splits: Splits) -> AuditCheck:
     """Ask whether windows of one event are on both sides."""
     if "block" not in table:
-        return clean("block", "The events of the windows are not known: not checked.")
+        return not_checked("block", "The events of the windows are not known.")
     blocks = table["recording"].astype(str) + " " + table["block"].astype(str)
     advice = "Put all windows of an event on one side."
     return _check("block", blocks, splits, advice)
@@ -78,7 +78,7 @@ def check_blocks(table: pd.DataFrame, splits: Splits) -> AuditCheck:
 def check_frames(table: pd.DataFrame, splits: Splits) -> AuditCheck:
     """Ask whether a frame is read by windows on both sides."""
     if not {"first_frame", "n_frames"} <= set(table):
-        return clean("frames", "The frames of the windows are not known: not checked.")
+        return not_checked("frames", "The frames of the windows are not known.")
     lengths = table["n_frames"].to_numpy()
     owner = np.repeat(np.arange(len(table)), lengths)
     within = np.arange(len(owner)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
@@ -110,7 +110,7 @@ def check_twice(table: pd.DataFrame) -> AuditCheck:
     """Ask whether two windows of one run have the same frames, on whichever side."""
     frames = ["recording", "first_frame", "n_frames"]
     if not set(frames) <= set(table):
-        return clean("twice", "The frames of the windows are not known: not checked.")
+        return not_checked("twice", "The frames of the windows are not known.")
     same = table.duplicated(frames, keep=False)
     if not same.any():
         return clean("twice", "No two windows of a run have the same frames.")
@@ -132,7 +132,7 @@ def check_content(
     """Ask whether one scan is on both sides under two names."""
     looked = ["content_hash" in table, copies is not None]
     if not any(looked):
-        return clean("content", "The runs were not read: not checked.")
+        return not_checked("content", "The runs were not read.")
     pairs = [*_exact_copies(table), *(copies or ())]
     found = [(c, _rows_across(c, table, splits)) for c in pairs]
     across = [(c, rows) for c, rows in found if len(rows)]
@@ -173,7 +173,7 @@ def _check_uses(
     name: str, uses: list[Use], groups: np.ndarray, splits: Splits
 ) -> AuditCheck:
     if not uses:
-        return clean(name, f"No {name} by windows was declared.")
+        return not_checked(name, f"No {name} by windows was declared.")
     tested: dict[str, list[np.ndarray]] = {}
     outside: dict[str, list[np.ndarray]] = {}
     for use in uses:

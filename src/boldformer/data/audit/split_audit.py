@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from boldformer.data.audit import designs, sharing
-from boldformer.data.audit.findings import VERDICTS, AuditCheck
+from boldformer.data.audit.findings import NOT_CHECKED, VERDICTS, AuditCheck
 from boldformer.data.audit.fingerprints import Copy
 from boldformer.data.audit.fit_log import FitLog
 from boldformer.data.audit.predictability import (
@@ -37,22 +37,33 @@ class Audit:
 
     @property
     def verdict(self) -> str:
-        """The worst verdict of the checks."""
+        """The worst verdict of the checks; of those that were made, if any was."""
         return max((check.verdict for check in self.checks), key=VERDICTS.index)
 
     @property
+    def unchecked(self) -> tuple[str, ...]:
+        """Names of the questions that could not be put."""
+        return tuple(c.name for c in self.checks if c.verdict == NOT_CHECKED)
+
+    @property
     def summary(self) -> str:
-        """The verdict, and what was found where it is not clean, in one line."""
-        found = [c for c in self.checks if c.verdict == self.verdict != "clean"]
-        return "; ".join([self.verdict, *(f"{c.name}: {c.evidence}" for c in found)])
+        """The verdict, what was found where it is not clean, what was not checked."""
+        bad = self.verdict in ("warning", "leak")
+        found = [c for c in self.checks if bad and c.verdict == self.verdict]
+        said = [self.verdict, *(f"{c.name}: {c.evidence}" for c in found)]
+        if self.unchecked:
+            n = f"{len(self.unchecked)} of {len(self.checks)}"
+            said.append(f"{n} not checked ({', '.join(self.unchecked)})")
+        return "; ".join(said)
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready: ``verdict`` and ``checks``."""
+        """JSON-ready: ``verdict``, ``not_checked`` (names) and ``checks``."""
         checks = [
             dataclasses.asdict(check) | {"windows": list(check.windows)}
             for check in self.checks
         ]
-        return {"verdict": self.verdict, "checks": checks}
+        unchecked = list(self.unchecked)
+        return {"verdict": self.verdict, "not_checked": unchecked, "checks": checks}
 
     def raise_if_leaky(self, allow_leakage: bool = False) -> None:
         """Stop at a leak, unless it was asked for.

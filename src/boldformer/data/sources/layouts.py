@@ -15,6 +15,7 @@ from boldformer.data.sources.activation_maps import is_maps, open_maps
 from boldformer.data.sources.bids import is_bids, open_bids
 from boldformer.data.sources.class_folders import is_class_folders, open_class_folders
 from boldformer.data.sources.hcp import is_hcp, open_hcp
+from boldformer.data.sources.provenance import address_of, preprocessed_by
 from boldformer.errors import DatasetError, InputError
 
 logger = logging.getLogger(__name__)
@@ -137,6 +138,12 @@ def open_source(config: DataConfig) -> Dataset:
     layout = _layout(root, config.source)
     _refuse_unused(layout, config)
     dataset = _LAYOUTS[layout][1](config)
+    dataset = dataclasses.replace(
+        dataset,
+        layout=layout,
+        made_by=preprocessed_by(dataset.folders),
+        address=address_of(dataset.folders),
+    )
     dataset = join_spellings(dataset) if table is None else relabel(dataset, table)
     for note in dataset.notes:
         logger.warning(note)
