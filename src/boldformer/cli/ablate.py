@@ -8,17 +8,20 @@ import typer
 
 from boldformer import config
 from boldformer.cli.app import app
-from boldformer.cli.logging_setup import set_up_logging
+from boldformer.cli.logging_setup import bars, set_up_logging
 from boldformer.cli.options import (
     ConfigFile,
     DataDir,
     Given,
+    NameList,
     OutDir,
     Overwrite,
     Quiet,
+    Verbose,
     configured,
     n_jobs_of,
     names,
+    option,
 )
 
 
@@ -42,12 +45,12 @@ def ablate(
     data_dir: DataDir,
     out: OutDir,
     models: Annotated[
-        str, typer.Option("--models", help="Models, with commas between.")
-    ] = "all",
+        NameList, option("--models", help="Models: {models}. [all]")
+    ] = None,
     arms: Annotated[
-        str,
-        typer.Option("--arms", help="What to change in the hybrid; none for nothing."),
-    ] = "all",
+        NameList,
+        option("--arms", help="What to change in the hybrid; none for nothing. [all]"),
+    ] = None,
     config_file: ConfigFile = None,
     n_jobs: Annotated[
         int,
@@ -55,6 +58,7 @@ def ablate(
     ] = 1,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Compare models, and the hybrid with one thing changed, on the same folds.
 
@@ -62,13 +66,15 @@ def ablate(
     """
     from boldformer.studies.ablation import AblationSettings, run_ablation
 
-    set_up_logging(quiet)
+    set_up_logging(quiet, verbose)
     base = config.load(config_file) if config_file else config.RunConfig()
     table = run_ablation(
-        AblationSettings(given.over(base, data_dir), names(models), names(arms)),
+        AblationSettings(
+            given.over(base, data_dir), names(models or "all"), names(arms or "all")
+        ),
         out,
         n_jobs=n_jobs_of(n_jobs),
         overwrite=overwrite,
-        progress=not quiet,
+        progress=bars(quiet),
     )
     typer.echo(str(table))

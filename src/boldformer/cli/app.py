@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import signal
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -11,33 +12,36 @@ from typing import Annotated, Any
 import typer
 
 from boldformer import __version__, config
-from boldformer.cli.logging_setup import set_up_logging
+from boldformer.cli.command import App, one_name
+from boldformer.cli.logging_setup import bars, set_up_logging
 from boldformer.cli.options import (
     ConfigFile,
     DataDir,
     Given,
     Jobs,
+    NameList,
     OutDir,
     Overwrite,
     Quiet,
     Scheduler,
     Size,
+    Verbose,
     configured,
     n_jobs_of,
+    names,
     option,
 )
 from boldformer.errors import BoldFormerError, InputError
 
-app = typer.Typer(
+app = App(
     help="Decode task state from functional MRI: BIDS in; an honest accuracy, brain "
     "maps, a report and a shareable model out.",
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    # BIDS-Apps spell options with underscores; both spellings are one option.
     context_settings={
         "help_option_names": ["-h", "--help"],
-        "token_normalize_func": lambda token: token.replace("_", "-"),
+        "token_normalize_func": one_name,
     },
 )
 
@@ -53,13 +57,20 @@ _USAGE_ERROR: Any = next(
 
 def main() -> None:
     """Run the command line; every expected failure is one line and an exit code."""
+    signal.signal(signal.SIGTERM, _as_ctrl_c)
     sys.exit(run_command(sys.argv[1:]))
+
+
+def _as_ctrl_c(*_: object) -> None:
+    """Stop as Ctrl-C does: what a cluster cancels leaves nothing half-written."""
+    raise KeyboardInterrupt
 
 
 def run_command(arguments: list[str]) -> int:
     """Run one command and return its exit code.
 
-    0 for success, 2 for input that cannot be used, 3 for a leak, 130 when interrupted.
+    0 for success, 1 where runs were set aside and the rest went on, 2 for input that
+    cannot be used, 3 for a leak, 130 when interrupted.
     """
     try:
         result = app(args=arguments, prog_name="boldformer", standalone_mode=False)
@@ -111,15 +122,15 @@ _UNCENTRED: dict[str, Any] = {
 def run(
     given: Given,
     data_dir: Annotated[
-        Path | None, typer.Argument(metavar="[DATA]", help="Dataset.")
+        Path | None, typer.Argument(metavar="DATA", help="Dataset.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Argument(metavar="[OUT]", help="Output folder.")
+        Path | None, typer.Argument(metavar="OUT", help="Output folder.")
     ] = None,
     level: Annotated[
         str | None,
         typer.Argument(
-            metavar="[participant|group]",
+            metavar="participant|group",
             help="Decode within each subject, or across subjects. [across, if several]",
         ),
     ] = None,
@@ -132,10 +143,12 @@ def run(
     n_jobs: Jobs = 0,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
-) -> None:
+    verbose: Verbose = False,
+) -> int:
     """Decode a dataset: prepare, cross-validate, explain, report.
 
-    An interrupted run goes on where it stopped when the command is given again.
+    An interrupted run goes on where it stopped when the command is given again. Exit
+    code 1 says that some runs were set aside; the report lists them.
     """
     base = config.RunConfig()
     if config_file is not None:
@@ -154,16 +167,27 @@ def run(
         )
     from boldformer.studies import run_decoding
 
-    set_up_logging(quiet)
+    set_up_logging(quiet, verbose)
     report = run_decoding(
         settings,
         out,
         n_jobs=n_jobs_of(n_jobs),
         scheduler=scheduler or "",
         overwrite=overwrite,
-        progress=not quiet,
+        progress=bars(quiet),
     )
+    return _told(out, report)
+
+
+def _told(out: Path, report: Path) -> int:
+    """Print what a run found; return 1 where runs were set aside, else 0."""
+    from boldformer.studies.outcome import read_outcome
+
+    outcome = read_outcome(out)
+    for line in outcome.lines:
+        typer.echo(line)
     typer.echo(str(report))
+    return 1 if outcome.n_runs_set_aside else 0
 
 
 def _at_level(
@@ -193,6 +217,7 @@ def prepare(
     scheduler: Scheduler = None,
     n_jobs: Jobs = 0,
     quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> int:
     """Clean recordings and store them masked and compressed, for fast windows.
 
@@ -200,7 +225,7 @@ def prepare(
     """
     from boldformer.studies import prepare_dataset
 
-    set_up_logging(quiet)
+    set_up_logging(quiet, verbose)
     settings = given.over(config.RunConfig(), data_dir)
     summary, set_aside = prepare_dataset(
         settings.data,
@@ -208,7 +233,7 @@ def prepare(
         store,
         n_jobs=n_jobs_of(n_jobs),
         scheduler=scheduler or "",
-        progress=not quiet,
+        progress=bars(quiet),
     )
     typer.echo(summary)
     for what, reason in set_aside:
@@ -231,8 +256,7 @@ def simulate(
         float, typer.Option(help="Times the calibrated response; 0 plants nothing.")
     ] = 1.0,
     conditions: Annotated[
-        str | None,
-        option("--conditions", help="Movements, with commas between. [all six]"),
+        NameList, option("--conditions", help="Movements. [all six]")
     ] = None,
     noise_scale: Annotated[
         float, typer.Option(help="Times the calibrated noise of voxels.")
@@ -245,6 +269,7 @@ def simulate(
     n_jobs: Jobs = 0,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Write a simulated cohort, with its planted truth, as a BIDS dataset."""
     from boldformer.simulation import CONDITIONS, CohortSpec, simulate_cohort
@@ -258,33 +283,34 @@ def simulate(
         voxel_size_mm=voxel_size,
         volume_shape=volume_shape or (),
         effect_size=effect_size,
-        conditions=tuple(conditions.split(",")) if conditions else CONDITIONS,
+        conditions=names(conditions) if conditions else CONDITIONS,
         noise_scale=noise_scale,
         site_offset=site_offset,
     )
     path = simulate_cohort(
-        out, spec, n_jobs=n_jobs_of(n_jobs), progress=not quiet, overwrite=overwrite
+        out, spec, n_jobs=n_jobs_of(n_jobs), progress=bars(quiet), overwrite=overwrite
     )
     typer.echo(str(path))
 
 
 @app.command()
 def demo(
-    out: Annotated[Path, typer.Argument(metavar="[OUT]", help="Output folder.")] = Path(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Output folder.")] = Path(
         "demo"
     ),
     n_jobs: Jobs = 0,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Simulate a small cohort, decode it and write its report: minutes on two cores."""
     from boldformer.studies import run_demo
 
-    set_up_logging(quiet)
+    set_up_logging(quiet, verbose)
     report = run_demo(
-        out, n_jobs=n_jobs_of(n_jobs), overwrite=overwrite, progress=not quiet
+        out, n_jobs=n_jobs_of(n_jobs), overwrite=overwrite, progress=bars(quiet)
     )
-    typer.echo(str(report))
+    _told(report.parent, report)
 
 
 @app.command()

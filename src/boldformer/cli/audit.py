@@ -9,11 +9,12 @@ import typer
 
 from boldformer import config
 from boldformer.cli.app import app
-from boldformer.cli.logging_setup import set_up_logging
+from boldformer.cli.logging_setup import bars, set_up_logging
 from boldformer.cli.options import (
     Given,
     Jobs,
     Quiet,
+    Verbose,
     configured,
     n_jobs_of,
     option,
@@ -27,7 +28,7 @@ def audit(
     given: Given,
     data_dir: Annotated[
         Path | None,
-        typer.Argument(metavar="[DATA]", help="Dataset, or a TSV table of windows."),
+        typer.Argument(metavar="DATA", help="Dataset, or a TSV table of windows."),
     ] = None,
     split: Annotated[
         Path | None,
@@ -48,6 +49,7 @@ def audit(
     ] = None,
     n_jobs: Jobs = 0,
     quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> int:
     """Look for leaks in a split: what training and test windows must not share.
 
@@ -61,7 +63,7 @@ def audit(
         check_out,
     )
 
-    set_up_logging(quiet)
+    set_up_logging(quiet, verbose)
     base = config.load(config_file) if config_file else config.RunConfig()
     if data_dir is not None and data_dir.is_file():
         if out is not None:
@@ -80,7 +82,7 @@ def audit(
             store=store,
             out=out,
             n_jobs=n_jobs_of(n_jobs),
-            progress=not quiet,
+            progress=bars(quiet),
         )
     typer.echo(report.to_text())
     if out is not None:

@@ -9,7 +9,7 @@ import typer
 
 from boldformer.cli.app import app
 from boldformer.cli.logging_setup import set_up_logging
-from boldformer.cli.options import Overwrite, Quiet, option
+from boldformer.cli.options import NameList, Overwrite, Quiet, Verbose, names, option
 
 
 @app.command()
@@ -23,24 +23,24 @@ def inspect(
     ],
     out: Annotated[
         Path | None,
-        typer.Argument(metavar="[OUT]", help="Output folder. [<run name>_inspect]"),
+        typer.Argument(metavar="OUT", help="Output folder. [<run name>_inspect]"),
     ] = None,
     recording: Annotated[
         str, option("--recording", help="Name of a run in a dataset or a store.")
     ] = "",
-    label: Annotated[
-        list[str] | None,
-        option("--label", help="Event type to average; repeat. [all]"),
+    labels: Annotated[
+        NameList, option("--labels", help="Event types to average. [all]")
     ] = None,
     delay: Annotated[
         float, option("--delay", help="Begin of the response after onset, s. [5]")
     ] = 5.0,
-    window: Annotated[
+    length: Annotated[
         float,
-        option("--window", help="Length of the response, s. [median duration]"),
+        option("--length", help="Length of the response, s. [median duration]"),
     ] = 0.0,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Draw the noise, motion and responses of one run on a page.
 
@@ -49,14 +49,14 @@ def inspect(
     """
     from boldformer.studies.dataset_inspection import inspect_run
 
-    set_up_logging(quiet)
+    set_up_logging(quiet, verbose)
     figure = inspect_run(
         run,
         out,
         recording=recording,
-        labels=label or (),
+        labels=names(labels or ()),
         delay_s=delay,
-        window_s=window,
+        window_s=length,
         overwrite=overwrite,
     )
     typer.echo(str(figure))

@@ -7,20 +7,24 @@ from typing import Annotated
 import typer
 
 from boldformer.cli.app import app
-from boldformer.cli.logging_setup import set_up_logging
+from boldformer.cli.logging_setup import bars, set_up_logging
 from boldformer.cli.options import (
     DataDir,
     Given,
     Jobs,
+    NameList,
     OutDir,
     Overwrite,
     Quiet,
+    Verbose,
     configured,
     n_jobs_of,
     names,
+    option,
 )
 from boldformer.config import RunConfig, TrainingConfig
 
+_MODELS, _SCHEMES = "reference,hybrid,linear", "volume,block,run,subject"
 _BASE = RunConfig(training=TrainingConfig(batch_size=32))
 
 
@@ -41,14 +45,17 @@ def leakage(
     data_dir: DataDir,
     out: OutDir,
     models: Annotated[
-        str,
-        typer.Option(
-            "--models", help="Models, each also as NAME:raw or NAME:centred volumes."
+        NameList,
+        option(
+            "--models",
+            help="Models, each also as NAME:raw or NAME:centred volumes: {models}. "
+            f"[{_MODELS}]",
         ),
-    ] = "reference,hybrid,linear",
+    ] = None,
     schemes: Annotated[
-        str, typer.Option("--schemes", help="Ways to split; subject is among them.")
-    ] = "volume,block,run,subject",
+        NameList,
+        option("--schemes", help=f"Ways to split; subject is one. [{_SCHEMES}]"),
+    ] = None,
     folds: Annotated[int, typer.Option("--folds", help="Folds of each scheme.")] = 3,
     linear_shuffles: Annotated[
         int,
@@ -65,6 +72,7 @@ def leakage(
     n_jobs: Jobs = 0,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Train the same models under leaky and honest splits, and plot the gap.
 
@@ -72,11 +80,11 @@ def leakage(
     """
     from boldformer.studies.leakage import LeakageSettings, run_leakage
 
-    set_up_logging(quiet)
+    set_up_logging(quiet, verbose)
     settings = LeakageSettings(
         run=given.over(_BASE, data_dir),
-        models=names(models),
-        schemes=names(schemes),
+        models=names(models or _MODELS),
+        schemes=names(schemes or _SCHEMES),
         folds=folds,
         linear_shuffles=linear_shuffles,
         network_shuffles=network_shuffles,
@@ -86,6 +94,6 @@ def leakage(
         out,
         n_jobs=n_jobs_of(n_jobs),
         overwrite=overwrite,
-        progress=not quiet,
+        progress=bars(quiet),
     )
     typer.echo(str(table))

@@ -9,13 +9,13 @@ import typer
 
 from boldformer.cli.app import app
 from boldformer.cli.logging_setup import set_up_logging
-from boldformer.cli.options import Quiet, Size, key_values, option
+from boldformer.cli.options import Quiet, Size, Verbose, key_values, option
 
 
 @app.command()
 def ledger(
     models: Annotated[
-        list[str], typer.Argument(metavar="MODEL…", help="Names of models.")
+        list[str], typer.Argument(metavar="MODEL…", help="Names of models: {models}.")
     ],
     volume_shape: Annotated[
         Size, option("--volume-shape", help="Voxels of a volume, X Y Z.")
@@ -27,14 +27,18 @@ def ledger(
         option("--window-frames", help="Frames of a window. [the model's own, or 8]"),
     ] = None,
     t_r: Annotated[float, typer.Option("--tr", help="Repetition time, s.")] = 2.0,
-    param: Annotated[
+    model_parameter: Annotated[
         list[str] | None,
-        option("--param", help="KEY=VALUE of the models; repeat."),
+        option("--model-parameter", help="KEY=VALUE of the models."),
     ] = None,
     batch: Annotated[int, typer.Option("--batch", help="Windows in a batch.")] = 1,
-    no_latency: Annotated[
-        bool, option("--no-latency", help="Count only; measure no time.")
-    ] = False,
+    latency: Annotated[
+        bool | None,
+        option(
+            "--latency/--no-latency",
+            help="Measure times, too. [yes; no with --json]",
+        ),
+    ] = None,
     device: Annotated[
         str, typer.Option("--device", help="Where to time: auto, cpu or cuda.")
     ] = "auto",
@@ -42,6 +46,7 @@ def ledger(
         bool, option("--json", help="Print a list of objects, and nothing else.")
     ] = False,
     quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Say what models cost: parameters, MAC and FLOP, memory, time on this device.
 
@@ -49,7 +54,7 @@ def ledger(
     """
     from boldformer.studies.compute_ledger import compute_ledger, ledger_text
 
-    set_up_logging(quiet)
+    set_up_logging(quiet, verbose)
     entries = compute_ledger(
         models,
         volume_shape=volume_shape,
@@ -57,9 +62,9 @@ def ledger(
         n_outputs=n_outputs,
         window_frames=window_frames,
         t_r=t_r,
-        parameters=key_values(param),
+        parameters=key_values(model_parameter),
         batch_size=batch,
-        latency=not no_latency,
+        latency=not as_json if latency is None else latency,
         device=device,
     )
     if as_json:

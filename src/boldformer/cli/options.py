@@ -7,7 +7,7 @@ import functools
 import inspect
 import os
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -29,7 +29,10 @@ Jobs = Annotated[
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace what OUT holds from another run.")
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", help="No progress.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Warnings only.")]
+Verbose = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Also what libraries have to say.")
+]
 Size = tuple[int, int, int]
 LEAVE_ONE_OUT = -1
 
@@ -39,6 +42,7 @@ def option(*names: str, help: str, **more: Any) -> Any:
     return typer.Option(*names, help=help, show_default=False, **more)
 
 
+NameList = list[str] | None
 Scheduler = Annotated[
     str | None,
     option("--scheduler", help="Prepare runs on the Dask cluster at tcp://…"),
@@ -48,14 +52,31 @@ ConfigFile = Annotated[
     option("--config", help="run.toml of another run; options override it."),
 ]
 _PIPELINE = Annotated[
-    Path | None, option("--pipeline", help="TOML file with settings or steps.")
+    Path | None,
+    option(
+        "--pipeline",
+        help="TOML file with settings or steps.",
+        rich_help_panel="Preprocessing",
+    ),
 ]
 _FILTER_FILE = Annotated[
     Path | None,
-    option("--bids-filter-file", help="The same as fMRIPrep's JSON; bold is read."),
+    option(
+        "--bids-filter-file",
+        help="The same as fMRIPrep's JSON; bold is read.",
+        rich_help_panel="Recordings",
+    ),
 ]
 # Text fields that hold the full path of a file or folder.
 _PATHS = ("derivatives", "grid_like", "split")
+_PANELS = {
+    "data": "Recordings",
+    "preprocessing": "Preprocessing",
+    "window": "Windows",
+    "model": "Model",
+    "training": "Training",
+    "evaluation": "Evaluation",
+}
 # Options that stand for something else than one field, beside the fields of a section.
 _BESIDE = {
     "data": {"bids_filter_file": _FILTER_FILE},
@@ -180,7 +201,9 @@ def _declared(
         for name, kind, flag, default in _flags(section, base):
             if only in ("", name) and f"{section}.{name}" not in without:
                 told = defaults.get(f"{section}.{name}")
-                found[f"{section}__{name}"] = _option(name, kind, flag, default, told)
+                found[f"{section}__{name}"] = _option(
+                    name, kind, flag, default, told, _PANELS[section]
+                )
         if not only:
             found |= _BESIDE.get(section, {})
     return found
@@ -200,12 +223,17 @@ def _flags(section: str, base: RunConfig) -> list[tuple[str, Any, Flag, Any]]:
     return found
 
 
-def _option(name: str, kind: Any, flag: Flag, default: Any, told: str | None) -> Any:
+def _option(
+    name: str, kind: Any, flag: Flag, default: Any, told: str | None, panel: str
+) -> Any:
     """Type of an option, None unless it is given; its help tells the default."""
     if told is None:
         told = _written(default) if flag.default is None else flag.default
     text = f"{flag.help} [{told}]" if told else flag.help
     more: dict[str, Any] = {"metavar": flag.metavar} if flag.metavar else {}
+    more["rich_help_panel"] = panel
+    if _given_as(name, kind) == list[str]:
+        more.setdefault("metavar", "A B …")
     if flag.name == "--folds":
         more["parser"] = _folds
     return Annotated[_given_as(name, kind) | None, option(flag.name, help=text, **more)]
@@ -254,7 +282,7 @@ def _read(section: str, name: str, value: Any) -> Any:
         # A file is found again wherever the run is; a built-in name stays as it is.
         return str(Path(value).resolve()) if Path(value).is_file() else value
     if isinstance(value, list):
-        listed = names(",".join(value))
+        listed = names(value)
         return () if name == "confounds" and listed == ("none",) else listed
     return value
 
@@ -291,8 +319,9 @@ def key_values(pairs: list[str] | None) -> dict[str, Any]:
     return values
 
 
-def names(text: str) -> tuple[str, ...]:
-    """Names with commas between."""
+def names(given: str | Iterable[str]) -> tuple[str, ...]:
+    """Names with commas or spaces between, as the line gave them."""
+    text = given if isinstance(given, str) else ",".join(given)
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 

@@ -8,8 +8,16 @@ from typing import Annotated
 import typer
 
 from boldformer.cli.app import app
-from boldformer.cli.logging_setup import set_up_logging
-from boldformer.cli.options import Jobs, OutDir, Overwrite, Quiet, n_jobs_of, option
+from boldformer.cli.logging_setup import bars, set_up_logging
+from boldformer.cli.options import (
+    Jobs,
+    OutDir,
+    Overwrite,
+    Quiet,
+    Verbose,
+    n_jobs_of,
+    option,
+)
 
 
 @app.command()
@@ -35,6 +43,7 @@ def prune(
     n_jobs: Jobs = 0,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Prune the networks of a run, fold by fold, and draw accuracy against compute.
 
@@ -43,13 +52,13 @@ def prune(
     """
     from boldformer.studies.pruning import PruningSettings, prune_run
 
-    set_up_logging(quiet)
+    set_up_logging(quiet, verbose)
     table = prune_run(
         run,
         out,
         PruningSettings(target_macs, steps, epochs, scratch),
         n_jobs=n_jobs_of(n_jobs),
         overwrite=overwrite,
-        progress=not quiet,
+        progress=bars(quiet),
     )
     typer.echo(str(table))

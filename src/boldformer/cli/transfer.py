@@ -10,12 +10,14 @@ import typer
 
 from boldformer import config
 from boldformer.cli.app import app
-from boldformer.cli.logging_setup import set_up_logging
+from boldformer.cli.logging_setup import bars, set_up_logging
 from boldformer.cli.options import (
     Given,
     Jobs,
+    NameList,
     Overwrite,
     Quiet,
+    Verbose,
     configured,
     n_jobs_of,
     names,
@@ -24,6 +26,7 @@ from boldformer.cli.options import (
 from boldformer.config import DataConfig, ModelConfig, RunConfig
 from boldformer.errors import InputError
 
+_ALIGNMENTS, _SHOTS = "none,run,site,coral", "1,2,4"
 _BASE = RunConfig(model=ModelConfig("linear"))
 
 
@@ -68,14 +71,17 @@ def transfer(
         option("--ontology", help="TSV that says what labels mean, over the built-in."),
     ] = None,
     align: Annotated[
-        str, typer.Option("--align", help="Feature alignments to compare.")
-    ] = "none,run,site,coral",
+        NameList,
+        option("--align", help=f"Feature alignments to compare. [{_ALIGNMENTS}]"),
+    ] = None,
     shots: Annotated[
-        str,
-        typer.Option(
-            "--shots", help="Labelled blocks of each class, or runs (1run), to compare."
+        NameList,
+        option(
+            "--shots",
+            help="Labelled blocks of each class, or runs (1run), to compare. "
+            f"[{_SHOTS}]",
         ),
-    ] = "1,2,4",
+    ] = None,
     any_space: Annotated[
         bool,
         typer.Option("--any-space", help="Take coordinates of other spaces as equal."),
@@ -86,11 +92,12 @@ def transfer(
     n_jobs: Jobs = 0,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Train on data sets, test on another: zero-shot, and with some of its labels."""
     from boldformer.studies.transfer import TransferSettings, run_transfer
 
-    set_up_logging(quiet)
+    set_up_logging(quiet, verbose)
     *train, out = paths
     if leave_one_out == (test is not None):
         raise InputError(
@@ -102,8 +109,8 @@ def transfer(
         run=replace(given.over(_BASE), data=DataConfig()),
         level=level,
         ontology=str(ontology.resolve()) if ontology else "",
-        alignments=names(align),
-        shots=names(shots),
+        alignments=names(align or _ALIGNMENTS),
+        shots=names(shots or _SHOTS),
         any_space=any_space,
         tuned=tune,
     )
@@ -114,7 +121,7 @@ def transfer(
         settings,
         n_jobs=n_jobs_of(n_jobs),
         overwrite=overwrite,
-        progress=not quiet,
+        progress=bars(quiet),
     )
     typer.echo(str(table))
 

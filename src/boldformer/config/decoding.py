@@ -20,9 +20,10 @@ class ModelConfig:
         Keyword arguments of the model, its defaults where unset.
     """
 
-    name: Annotated[str, Flag("--model", "Model to decode with.")] = "hybrid"
+    name: Annotated[str, Flag("--model", "Model to decode with: {models}.")] = "hybrid"
     parameters: Annotated[
-        dict[str, Any], Flag("--model-parameter", "KEY=VALUE of the model; repeat.", "")
+        dict[str, Any],
+        Flag("--model-parameter", "Settings of the model.", "", "KEY=VALUE …"),
     ] = field(default_factory=dict)
 
 
@@ -142,8 +143,9 @@ class EvaluationConfig:
         one group out.
     repeats : int
         How often the folds are drawn anew and everything is fitted again.
-    unit : {"auto", "subject", "run"}
-        What is kept apart: subjects where there are several, else runs.
+    unit : {"auto", "subject", "run", "stretch"}
+        What is kept apart: subjects where there are several, else runs; or contiguous
+        stretches of each run, which leaves the run on both sides.
     split : str, optional
         Split file that says what is trained on and tested, instead of the former three.
     n_resamples : int
@@ -184,8 +186,8 @@ class EvaluationConfig:
         str,
         Flag(
             "--split-unit",
-            "Keep subjects apart, or runs within each: subject or run.",
-            "",
+            "What is kept apart: subject; run or (leaky) stretch, within each subject.",
+            "subject, if several",
         ),
     ] = "auto"
     split: Annotated[

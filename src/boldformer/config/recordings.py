@@ -51,9 +51,7 @@ class DataConfig:
     ] = ""
     participants: Annotated[
         tuple[str, ...],
-        Flag(
-            "--participant-label", "Subjects, without sub-; repeat or use commas.", ""
-        ),
+        Flag("--participant-label", "Subjects, without sub-.", ""),
     ] = ()
     tasks: Annotated[tuple[str, ...], Flag("--task", "Tasks, without task-.", "")] = ()
     sessions: Annotated[tuple[str, ...], Flag("--session-label", "Sessions.", "")] = ()
@@ -86,8 +84,9 @@ class DataConfig:
         dict[str, Any],
         Flag(
             "--filter",
-            "ENTITY=LABEL of any BIDS entity, such as rec=a; repeatable.",
+            "ENTITY=LABEL of any BIDS entity, such as rec=a.",
             "",
+            "ENTITY=LABEL …",
         ),
     ] = field(default_factory=dict)
 

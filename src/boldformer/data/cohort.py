@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,9 +41,11 @@ class Cohort:
     window : WindowConfig
         Delay and length actually used.
     set_aside : list of (str, str)
-        Runs and events left out, each with its reason.
+        Runs, classes and events left out, each with its reason.
     prepared : dict of str to PreparedRun
         All prepared runs, those of another grid too: a resampled copy is among them.
+    n_set_aside : dict of str to int
+        How many of `set_aside` are each a ``run`` (or file), ``class`` or ``event``.
     """
 
     dataset: Dataset
@@ -53,6 +55,38 @@ class Cohort:
     window: WindowConfig
     set_aside: SetAside
     prepared: dict[str, PreparedRun]
+    n_set_aside: dict[str, int]
+
+    def without(self, subjects: Mapping[str, str]) -> Cohort:
+        """Set subjects aside, each for its reason.
+
+        Parameters
+        ----------
+        subjects : mapping of str to str
+            Label and reason.
+
+        Returns
+        -------
+        Cohort
+            With the windows and classes of the others.
+        """
+        if not subjects:
+            return self
+        kept = ~self.windows.table["subject"].astype(str).isin(subjects).to_numpy()
+        table = self.windows.table[kept].reset_index(drop=True)
+        table["window"] = np.arange(len(table))
+        windows = WindowSet(table, self.windows.runs)
+        labels = [n for n in self.labels if (windows.table["label"] == n).any()]
+        lost = [(f"sub-{name}", reason) for name, reason in subjects.items()]
+        _tell(lost)
+        return replace(
+            self,
+            windows=windows,
+            labels=labels,
+            targets=windows.table["label"].map(labels.index).to_numpy(dtype=np.int64),
+            set_aside=[*self.set_aside, *lost],
+            n_set_aside=self.n_set_aside | {"subject": len(lost)},
+        )
 
     @property
     def chance(self) -> float:
@@ -61,7 +95,12 @@ class Cohort:
 
 
 def read_cohort(
-    dataset: Dataset, settings: RunConfig, store: Path, **how: Any
+    dataset: Dataset,
+    settings: RunConfig,
+    store: Path,
+    *,
+    told: Collection[tuple[str, str]] = (),
+    **how: Any,
 ) -> Cohort:
     """Prepare a dataset, settle its classes and list its windows.
 
@@ -74,6 +113,8 @@ def read_cohort(
         the order of the classes.
     store : Path
         Where prepared runs are kept.
+    told : collection of (str, str)
+        What was set aside of the dataset before, and said then.
     **how
         ``n_jobs``, ``scheduler`` and ``progress`` of `boldformer.data.prepare.prepare`.
 
@@ -85,19 +126,19 @@ def read_cohort(
     dataset, labels = resolve_labels(dataset, settings.data.labels)
     pipeline = configured_pipeline(settings.preprocessing)
     every, set_aside = _prepare(dataset, pipeline, store, **how)
-    runs, set_aside = _on_one_grid(every, set_aside)
+    runs, set_aside = _on_one_grid(every, set_aside, told)
     prepared = dataset.filter(lambda recording: recording.name in runs)
     window = used_window(prepared, labels, settings.window)
     table, outside = make_table(prepared, runs, labels, window)
     classes = choose_labels(prepared, class_order(set(table["label"]), labels))
     lost = [label for label in labels if label not in classes]
-    set_aside += [(label, "no usable window: it is no class") for label in lost]
-    for label in lost:
-        logger.warning("%s has no usable window: it is no class", label)
+    no_class = [(label, "no usable window: it is no class") for label in lost]
+    _tell(no_class, told)
     targets = table["label"].map(classes.index).to_numpy(dtype=np.int64)
     windows = WindowSet(table, runs)
-    set_aside += outside
-    return Cohort(dataset, windows, classes, targets, window, set_aside, every)
+    counts = {"run": len(set_aside), "class": len(lost), "event": len(outside)}
+    set_aside += [*no_class, *outside]
+    return Cohort(dataset, windows, classes, targets, window, set_aside, every, counts)
 
 
 def read_windows(
@@ -129,8 +170,7 @@ def read_windows(
     """
     runs, set_aside = _on_one_grid(*_prepare(dataset, pipeline, store, **how))
     table, outside = make_table(dataset, runs, labels, window)
-    for what, reason in outside:
-        logger.warning("set aside: %s: %s", what, reason)
+    _tell(outside)
     return WindowSet(table, runs, mask), set_aside + outside
 
 
@@ -143,10 +183,17 @@ def _prepare(
 
 
 def _on_one_grid(
-    runs: dict[str, PreparedRun], set_aside: SetAside
+    runs: dict[str, PreparedRun],
+    set_aside: SetAside,
+    told: Collection[tuple[str, str]] = (),
 ) -> tuple[dict[str, PreparedRun], SetAside]:
     same, others = one_grid(list(runs.values()))
     off_grid = [(name, "its grid differs from that of most runs") for name in others]
-    for what, reason in (*set_aside, *off_grid):
-        logger.warning("set aside: %s: %s", what, reason)
+    _tell([*set_aside, *off_grid], told)
     return {run.name: run for run in same}, [*set_aside, *off_grid]
+
+
+def _tell(set_aside: SetAside, told: Collection[tuple[str, str]] = ()) -> None:
+    for what, reason in set_aside:
+        if (what, reason) not in told:
+            logger.warning("set aside: %s: %s", what, reason)

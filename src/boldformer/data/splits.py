@@ -11,15 +11,22 @@ from sklearn.model_selection import GroupKFold, LeaveOneGroupOut, StratifiedGrou
 from boldformer.config import EvaluationConfig
 from boldformer.data.groups import held_out_groups, resampling_groups, split_groups
 from boldformer.data.split_tables import Fold, Splits
+from boldformer.data.stretches import stretches
 from boldformer.errors import InputError
 
 __all__ = ["LEAVE_ONE_OUT", "Fold", "Splits"]
 __all__ += ["configured_splits", "inner_folds", "make_folds"]
 __all__ += ["held_out_groups", "resampling_groups", "split_groups"]
 
+UNITS = ("auto", "subject", "run", "stretch")
 LEAVE_ONE_OUT_UP_TO = 6
 DEFAULT_FOLDS = 5
 LEAVE_ONE_OUT = -1
+_ONE_RUN = (
+    "add recordings; or look at the run with boldformer inspect; or leave contiguous "
+    "stretches of it out (--split-unit stretch --allow-leakage), whose score the audit "
+    "calls a leak"
+)
 
 
 def configured_splits(table: pd.DataFrame, evaluation: EvaluationConfig) -> Splits:
@@ -71,10 +78,11 @@ def make_folds(
     table : DataFrame, index 0 … n-1
         Windows, with ``subject``, ``session``, ``run``, ``recording`` and ``label``;
         where a ``family`` is named, its members stay together.
-    unit : {"auto", "subject", "run"}
+    unit : {"auto", "subject", "run", "stretch"}
         What is kept apart; "auto" takes subjects where there are several, else runs.
         Runs of several subjects are decoded within each subject: a fold trains and
-        tests on one person.
+        tests on one person. So are stretches, contiguous parts of runs, for who has
+        one run only: a run is then on both sides, which the audit calls a leak.
     folds : int
         Number of folds (of each subject, when runs of several are kept apart).
         0 leaves one group out, except that more than six subjects make five folds;
@@ -98,9 +106,12 @@ def make_folds(
     _check_request(table, unit, folds, repeats)
     subjects = table["subject"].astype(str).to_numpy()
     n_subjects = len(np.unique(subjects))
+    cut = unit == "stretch"
     if unit == "auto":
         unit = "subject" if n_subjects > 1 else "run"
-    groups = split_groups(table, unit)
+    if cut:
+        unit = "run"
+    groups = stretches(table, folds) if cut else split_groups(table, unit)
     labels = table["label"].astype(str).to_numpy()
     if unit == "run":
         parts = [np.flatnonzero(subjects == name) for name in np.unique(subjects)]
@@ -118,9 +129,37 @@ def make_folds(
                 made.append(Fold(len(made), rows[train], rows[test]))
                 _check_classes(labels, groups, made[-1], unit)
     scheme = _describe(len(made) // repeats, groups, unit, n_subjects)
+    if cut:
+        scheme = (
+            f"Leave contiguous stretches out of each run: {len(made)} folds, with the "
+            "rest of the same run in training."
+        )
     if repeats > 1:
         scheme = f"{scheme[:-1]}; {repeats} times over."
     return Splits(tuple(made), unit, scheme, seed)
+
+
+def undivided_subjects(
+    table: pd.DataFrame, evaluation: EvaluationConfig
+) -> dict[str, str]:
+    """Find the subjects of several that cannot be decoded each by themselves.
+
+    Returns
+    -------
+    dict of str to str
+        Why not, by subject; empty where subjects are not decoded within themselves, or
+        where none could be.
+    """
+    names, reasons = table["subject"].astype(str), {}
+    if evaluation.unit not in ("run", "stretch") or names.nunique() < 2:
+        return {}
+    for name in sorted(set(names)):
+        own = table[names == name].reset_index(drop=True)
+        try:
+            configured_splits(own.assign(window=np.arange(len(own))), evaluation)
+        except InputError as error:
+            reasons[name] = str(error)
+    return reasons if len(reasons) < names.nunique() else {}
 
 
 def inner_folds(
@@ -181,7 +220,7 @@ def _number_of_folds(groups: np.ndarray, unit: str, folds: int, where: str) -> i
         raise InputError(
             f"only one group: every window{within} is from {unit} {names[0]!r}",
             wanted=f"at least two {unit}s to train on one and test on another",
-            fix="add recordings" if unit == "run" else "keep runs apart: unit 'run'",
+            fix=_ONE_RUN if unit == "run" else "keep runs apart: unit 'run'",
         )
     if folds > len(names):
         raise InputError(
@@ -221,10 +260,10 @@ def _check_chance(count: int, groups: np.ndarray, unit: str, repeats: int) -> No
 
 
 def _check_request(table: pd.DataFrame, unit: str, folds: int, repeats: int) -> None:
-    if unit not in ("auto", "subject", "run"):
+    if unit not in UNITS:
         raise InputError(
             "unknown unit of the split",
-            wanted="'auto', 'subject' or 'run'",
+            wanted=f"one of {', '.join(UNITS)}",
             received=repr(unit),
         )
     if folds < LEAVE_ONE_OUT or folds == 1:

@@ -22,6 +22,7 @@ from boldformer.errors import InputError
 from boldformer.evaluation.baselines import BASELINES, Views
 from boldformer.evaluation.calibration import temper
 from boldformer.evaluation.predictions import as_written
+from boldformer.evaluation.wording import time_left
 from boldformer.training.linear_decoder import LinearDecoder, gram_matrix
 
 logger = logging.getLogger(__name__)
@@ -111,7 +112,8 @@ def out_of_fold(
         features, predict = gram_matrix(features), _predict_gram
     given, plain = _Mean((len(y), n_classes)), _Mean((len(y), n_classes))
     accuracies, temperatures = [], []
-    for fold in splits.folds:
+    started = time.perf_counter()
+    for number, fold in enumerate(splits.folds):
         model, used = clone(estimator), predict
         if not _vary(features[fold.train]):
             # A single run has a single mean image: there is nothing to learn from.
@@ -125,6 +127,9 @@ def out_of_fold(
         plain.add(fold.test, model.classes_, tested)
         recognised = model.classes_[trained.argmax(axis=1)] == y[fold.train]
         accuracies.append(float(recognised.mean()))
+        left = time_left(number + 1, len(splits.folds), time.perf_counter() - started)
+        if left and number == 0:
+            logger.info("Baseline %s%s", name.replace("_", " "), left)
     return OutOfFold(
         given.value,
         tuple(accuracies),

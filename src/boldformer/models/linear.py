@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from boldformer.errors import InputError
 from boldformer.models.base import DecoderModel
 from boldformer.models.frames import frame_times, masked_mean
 from boldformer.models.registry import register
@@ -83,6 +84,13 @@ class Linear(DecoderModel):
             volume_shape=volume_shape,
             in_channels=in_channels,
         )
+        penalty = C == "auto" or (not isinstance(C, str) and C > 0)
+        if loss not in ("svm", "logistic") or not penalty:
+            raise InputError(
+                "unusable settings of the linear model",
+                wanted="loss 'svm' or 'logistic', and C 'auto' or above 0",
+                received=f"loss={loss!r}, C={C!r}",
+            )
         self.loss = loss
         self.C = C
         self.reset_head(self.n_outputs)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable
+import typing
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from boldformer.errors import InputError, did_you_mean
+from boldformer.config.values import fits, in_words
+from boldformer.errors import BoldFormerError, InputError, did_you_mean
 from boldformer.models.base import DecoderModel
 
 _MODELS: dict[str, type[DecoderModel]] = {}
@@ -74,18 +76,26 @@ def model_parameters(name: str) -> dict[str, Any]:
     return {key: p.default for key, p in parameters.items() if key not in _SIZES}
 
 
-def check_parameters(name: str, parameters: Iterable[str]) -> None:
-    """Refuse what a model is not called or has no parameter for.
+def check_parameters(name: str, parameters: Mapping[str, Any]) -> None:
+    """Refuse what a model is not called, has no parameter for, or cannot take.
 
     Raises
     ------
     InputError
-        For an unknown model or parameter, naming the nearest one.
+        For an unknown model or parameter, naming the nearest one, and for a value of
+        another type.
     """
     allowed = model_parameters(name)
-    for key in parameters:
+    hints = typing.get_type_hints(get_model(name).__init__)
+    for key, value in parameters.items():
         if key not in allowed:
             raise _unknown(f"parameter of model {name!r}", key, sorted(allowed))
+        if not fits(hints.get(key, Any), value):
+            raise InputError(
+                f"unusable value of {key!r} of model {name!r}",
+                wanted=in_words(hints[key]),
+                received=repr(value)[:60],
+            )
 
 
 def create(
@@ -120,13 +130,23 @@ def create(
         model cannot take.
     """
     check_parameters(name, parameters)
-    return get_model(name)(
-        n_outputs=n_outputs,
-        n_times=n_times,
-        volume_shape=volume_shape,
-        in_channels=in_channels,
-        **parameters,
-    )
+    try:
+        return get_model(name)(
+            n_outputs=n_outputs,
+            n_times=n_times,
+            volume_shape=volume_shape,
+            in_channels=in_channels,
+            **parameters,
+        )
+    except (ArithmeticError, AssertionError, RuntimeError, ValueError) as error:
+        if isinstance(error, BoldFormerError) or not parameters:
+            raise
+        given = ", ".join(f"{key}={value}" for key, value in parameters.items())
+        raise InputError(
+            f"the model {name!r} cannot be built with {given}",
+            received=" ".join(str(error).split()) or type(error).__name__,
+            fix="choose other values, or leave them to their defaults",
+        ) from None
 
 
 def _unknown(what: str, received: str, known: list[str]) -> InputError:

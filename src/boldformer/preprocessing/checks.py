@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import inspect
-import types
-import typing
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from boldformer.config.values import fits, in_words
 from boldformer.errors import InputError, did_you_mean
 from boldformer.preprocessing.base import Step
 
@@ -104,10 +103,10 @@ def _check_settings(step: Mapping[str, Any], form: Step) -> None:
     _check_names(name, settings, tuple(parameters))
     for key, value in settings.items():
         hint = parameters[key].annotation
-        if not _fits(hint, value):
+        if not fits(hint, value):
             raise InputError(
                 f"step {name!r}: setting {key!r} has the wrong type",
-                wanted=_in_words(hint),
+                wanted=in_words(hint),
                 received=repr(value)[:60],
             )
     for key, parameter in parameters.items():
@@ -123,29 +122,3 @@ def _check_names(name: str, settings: Mapping[str, Any], known: Sequence[str]) -
                 wanted=f"one of {', '.join(known)}" if known else "no setting",
                 fix=did_you_mean(key, known),
             )
-
-
-def _fits(hint: Any, value: Any) -> bool:
-    """Tell whether a JSON value fits a type hint."""
-    kind = typing.get_origin(hint) or hint
-    if kind in (types.UnionType, typing.Union):
-        return any(_fits(option, value) for option in typing.get_args(hint))
-    if isinstance(value, bool):
-        return kind is bool
-    if kind is float:
-        return isinstance(value, (int, float))
-    if kind is Sequence:
-        items = typing.get_args(hint)[0]
-        is_list = isinstance(value, (list, tuple))
-        return is_list and all(_fits(items, item) for item in value)
-    return isinstance(value, kind)
-
-
-def _in_words(hint: Any) -> str:
-    if hint is float:
-        return "a number"
-    if hint is int:
-        return "a whole number"
-    if typing.get_origin(hint) is Sequence:
-        return "a list"
-    return "a table"

@@ -17,7 +17,7 @@ from boldformer.data.audit.split_audit import Audit
 from boldformer.data.cohort import Cohort
 from boldformer.data.folders import WORK
 from boldformer.data.prepare import configured_pipeline
-from boldformer.data.splits import Fold, configured_splits
+from boldformer.data.splits import Fold, configured_splits, undivided_subjects
 from boldformer.decoder import Decoder
 from boldformer.evaluation.baselines import Views, baseline_of
 from boldformer.evaluation.cross_validation import (
@@ -31,6 +31,7 @@ from boldformer.evaluation.kept_fits import FoldOutcome
 from boldformer.evaluation.learning_curve import CurvePoint
 from boldformer.evaluation.metrics import classification_scores
 from boldformer.evaluation.out_of_fold import judge_baselines
+from boldformer.evaluation.wording import time_left
 from boldformer.studies.model_card import model_card
 from boldformer.studies.records import write_record
 from boldformer.studies.run_columns import OtherColumn
@@ -124,7 +125,9 @@ class Decoding(Study[RunConfig]):
         """See `Study`."""
         settings = self.settings
         self.dataset = self.open(settings.data)
-        self.cohort = self._prepared(settings, "store")
+        cohort = self._prepared(settings, "store")
+        alone = undivided_subjects(cohort.windows.table, settings.evaluation)
+        self.cohort = cohort.without(alone)
         table = self.cohort.windows.table
         self.splits = configured_splits(table, settings.evaluation)
         self.audit = audit_split(self.cohort, self.splits)
@@ -190,18 +193,20 @@ class Decoding(Study[RunConfig]):
         return evidence, final
 
     def _cross_validate(self) -> Results:
-        results = Results(self.cohort, self.splits)
+        results, n_folds = Results(self.cohort, self.splits), len(self.splits.folds)
+        started = time.perf_counter()
         for outcome in cross_validate(
             self.experiment, self.splits, self.folds, progress=self.progress
         ):
             record = outcome.record
             logger.info(
-                "Fold %d of %d: accuracy %.3f (training %.3f), %.0f s",
+                "Fold %d of %d: accuracy %.3f (training %.3f), %.0f s%s",
                 record.fold + 1,
-                len(self.splits.folds),
+                n_folds,
                 record.accuracy,
                 record.training_accuracy,
                 record.seconds,
+                time_left(record.fold + 1, n_folds, time.perf_counter() - started),
             )
             results.add(outcome, self._temperature(outcome, results.log))
         return results

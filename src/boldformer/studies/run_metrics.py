@@ -125,6 +125,7 @@ def assemble(evidence: Evidence, *, total_seconds: float) -> dict[str, Any]:
         "columns": _columns(evidence),
         "folds": evidence.results.records,
         "set_aside": listed_set_aside(evidence.cohort.set_aside),
+        "n_set_aside": evidence.cohort.n_set_aside,
         "compute": _compute(evidence, total_seconds),
         "records": _records(evidence),
         "versions": versions(),

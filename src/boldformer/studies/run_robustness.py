@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,6 +27,7 @@ from boldformer.evaluation.learning_curve import (
     linear_predict,
 )
 from boldformer.evaluation.permutation import PermutationTest, permutation_test
+from boldformer.evaluation.wording import time_left
 
 logger = logging.getLogger(__name__)
 
@@ -146,7 +148,7 @@ def decoder_null(
     if (of_run.nunique() == 1).all():
         return Null(name, reason="not run: every run holds one class")
     shuffle = event_shuffler(table, np.random.default_rng(splits.seed))
-    null = []
+    null, started = [], time.perf_counter()
     for number in range(n_permutations):
         shuffled = replace(experiment, targets=shuffle(experiment.targets))
         place = folder / f"{number:03d}"
@@ -154,7 +156,9 @@ def decoder_null(
         true = np.concatenate([shuffled.targets[o.fold.test] for o in outcomes])
         given = np.concatenate([o.probabilities.argmax(axis=1) for o in outcomes])
         null.append(balanced_accuracy_score(true, given))
-        logger.info("Shuffle %d of %d: %.3f", number + 1, n_permutations, null[-1])
+        left = time_left(number + 1, n_permutations, time.perf_counter() - started)
+        n = number + 1
+        logger.info("Shuffle %d of %d: %.3f%s", n, n_permutations, null[-1], left)
     return Null(name, PermutationTest(score, np.array(null)))
 
 

@@ -5,15 +5,35 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from boldformer.config import EvaluationConfig, RunConfig, WindowConfig
+import numpy as np
+
+from boldformer.config import (
+    EvaluationConfig,
+    RunConfig,
+    TrainingConfig,
+    WindowConfig,
+)
 from boldformer.data.prepare import configured_pipeline
+from boldformer.data.splits import LEAVE_ONE_OUT, UNITS
 from boldformer.data.tables import read_table
 from boldformer.errors import InputError
-from boldformer.models.registry import check_parameters
+from boldformer.evaluation.intervals import GroupBootstrap
 from boldformer.training.augment import Augmentation
 from boldformer.training.devices import resolve_bf16, resolve_device
+from boldformer.training.estimate import build_model
 
-_UNITS = ("auto", "subject", "run")
+_TRIAL_TIMES, _TRIAL_SHAPE = 8, (24, 28, 24)
+_LEAST = {
+    **dict.fromkeys(("max_epochs", "batch_size", "accumulate"), 1),
+    **dict.fromkeys(("patience", "early_stopping_groups", "gradient_clip"), 0),
+    **dict.fromkeys(("learning_rate", "weight_decay", "label_smoothing"), 0),
+}
+_CHOICES = {
+    "balance": ("weights", "sampler", "none"),
+    "linear_path": ("auto", "before", "beside", "off"),
+    "precision": ("auto", "32", "bf16"),
+}
+_LEAST_OF_EVALUATION = {"repeats": 1, "n_permutations": 0, "linear_permutations": -1}
 
 
 def check_settings(settings: RunConfig) -> None:
@@ -25,13 +45,44 @@ def check_settings(settings: RunConfig) -> None:
         For unknown models, parameters, steps, groups of confounds, devices or units,
         numbers out of range, and a split that cannot be read.
     """
-    check_parameters(settings.model.name, settings.model.parameters)
+    _check_model(settings)
     configured_pipeline(settings.preprocessing)
     _check_window(settings.window)
+    _check_training(settings.training)
     Augmentation.from_config(settings.training)
     device = resolve_device(settings.training.device)
     resolve_bf16(settings.training.precision, device)
     _check_evaluation(settings.evaluation)
+
+
+def _check_model(settings: RunConfig) -> None:
+    """Build the model once, small: a value that it cannot take shows there."""
+    shape = (1, _TRIAL_TIMES, *_TRIAL_SHAPE)
+    build_model(settings.model, shape, n_outputs=2, seed=0)
+
+
+def _check_training(training: TrainingConfig) -> None:
+    for name, least in _LEAST.items():
+        value = getattr(training, name)
+        if not least <= value < math.inf:
+            raise InputError(
+                f"unusable {name} of training",
+                wanted=f"{least:g} or more",
+                received=f"{value:g}",
+            )
+    if not 0 <= training.validation_fraction < 1:
+        raise InputError(
+            "unusable validation_fraction of training",
+            wanted="a share from 0 to below 1",
+            received=f"{training.validation_fraction:g}",
+        )
+    for name, choices in _CHOICES.items():
+        if getattr(training, name) not in choices:
+            raise InputError(
+                f"unknown {name} of training",
+                wanted=f"one of {', '.join(choices)}",
+                received=repr(getattr(training, name)),
+            )
 
 
 def _check_window(window: WindowConfig) -> None:
@@ -48,11 +99,25 @@ def _check_window(window: WindowConfig) -> None:
 
 
 def _check_evaluation(evaluation: EvaluationConfig) -> None:
-    if evaluation.unit not in _UNITS:
+    if evaluation.unit not in UNITS:
         raise InputError(
             "unknown unit of the split",
-            wanted=f"one of {', '.join(_UNITS)}",
+            wanted=f"one of {', '.join(UNITS)}",
             received=repr(evaluation.unit),
         )
+    GroupBootstrap(np.arange(2), evaluation.n_resamples, evaluation.level)
+    if evaluation.folds < LEAVE_ONE_OUT or evaluation.folds == 1:
+        raise InputError(
+            "a split needs at least two folds",
+            wanted="2 or more, 0 for the default, or -1 to leave one group out",
+            received=str(evaluation.folds),
+        )
+    for name, least in _LEAST_OF_EVALUATION.items():
+        if getattr(evaluation, name) < least:
+            raise InputError(
+                f"unusable {name}",
+                wanted=f"{least} or more",
+                received=str(getattr(evaluation, name)),
+            )
     if evaluation.split:
         read_table(Path(evaluation.split), (), InputError)

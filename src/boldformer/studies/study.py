@@ -72,6 +72,7 @@ class Study(abc.ABC, Generic[Settings]):
         self.work = self.out / WORK
         self.progress = progress
         self.n_jobs, self._scheduler = n_jobs, scheduler
+        self._told: set[tuple[str, str]] = set()
 
     # --- what a study says of itself ----------------------------------------------
 
@@ -137,14 +138,17 @@ class Study(abc.ABC, Generic[Settings]):
 
     def prepare(self, dataset: Dataset, run: RunConfig, store: Path) -> Cohort:
         """Prepare a dataset and list its windows, as settings say."""
-        return read_cohort(
+        cohort = read_cohort(
             dataset,
             run,
             store,
+            told=self._told,
             n_jobs=self.n_jobs,
             scheduler=self._scheduler,
             progress=self.progress,
         )
+        self._told.update(cohort.set_aside)
+        return cohort
 
 
 def audit_split(cohort: Cohort, splits: Splits) -> Audit:
