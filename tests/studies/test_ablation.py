@@ -99,7 +99,7 @@ def test_columns(finished: Path) -> None:
     wanted |= {
         f"minus_{other}{end}"
         for other in ("hybrid", "linear")
-        for end in (*ends, "_p", "_p_holm")
+        for end in (*ends, "_p", "_p_holm", "_reading")
     }
     wanted |= {"training_accuracy", "parameters", "mac_per_window", "seconds", "n_fits"}
     wanted |= {"arm", "description", "model", "audit", "failed"}

@@ -57,7 +57,7 @@ def test_every_repeat_is_kept_scored_and_verified(
         np.testing.assert_allclose(scored, right)  # classes are equally frequent
         score = metrics["scores"][name]["balanced_accuracy"]["value"]
         assert score == pytest.approx(np.mean(scored))
-    causal = table_of(out / "columns" / "linear_svm_causal_predictions.tsv")
+    causal = table_of(out / "columns" / "linear_causal_predictions.tsv")
     assert set(causal["repeat"]) == {0, 1, 2}
     assert verify(out).holds
     metrics["repeats"][1]["balanced_accuracy"]["linear"] = 0.01
@@ -75,8 +75,8 @@ def test_predictions_that_were_dropped_are_missed(
     assert (metrics["protocol"]["unit"], metrics["protocol"]["n_folds"]) == ("run", 4)
     protocol = FitLog.read(out / "protocol.tsv")
     declared = {use.what for use in protocol}
-    assert {"linear: linear weights", "nuisance", "linear_svm: inner folds"} <= declared
-    assert "other column, linear_svm" in declared
+    assert {"linear: linear weights", "nuisance", "logistic: inner folds"} <= declared
+    assert "other column, linear: linear weights" in declared
     kinds = ("fitting", "stopping", "selection")
     assert {checks_of(metrics)[name] for name in kinds} == {"clean"}
 

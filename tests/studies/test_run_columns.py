@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from boldformer import config
-from boldformer.evaluation.intervals import GroupBootstrap
+from boldformer.data.splits import Fold, Splits
 from boldformer.studies import run_decoding
 from boldformer.studies.run_columns import OtherColumn, columns_table
 from boldformer.studies.verification import verify
@@ -20,7 +21,8 @@ from boldformer.studies.verification import verify
 def run(root: Path, out: Path, **sections: dict) -> dict:
     values: dict = {
         "data": {"path": str(root)},
-        "model": {"name": "linear"},
+        # With a penalty of its own it is not the baseline of the same kind.
+        "model": {"name": "linear", "parameters": {"C": 10.0}},
         "evaluation": {"n_resamples": 20, "linear_permutations": 0},
     }
     for name, section in sections.items():
@@ -139,12 +141,66 @@ def test_windows_that_one_column_lacks_are_left_out_of_the_gap() -> None:
     lacking = wrong.copy()
     lacking[0] = np.nan
     other = OtherColumn("causal", "b", {"linear_svm": lacking}, {"hybrid": "no"})
-    bootstrap = GroupBootstrap(np.array(list("aabbcc")), 20)
+    groups = np.array(list("aabbcc"))
+    splits = Splits((Fold(0, np.arange(4), np.arange(4, 6)),), "subject", "one split")
+    results = SimpleNamespace(
+        targets=y, groups=groups, events=np.arange(6), splits=splits
+    )
     found = columns_table(
-        {"hybrid": right, "linear_svm": right}, other, y, bootstrap, "transductive", "a"
+        {"hybrid": right, "linear_svm": right},
+        other,
+        results,
+        config.EvaluationConfig(n_resamples=20),
+        "transductive",
+        "a",
     )
     counts = [cell.get("n_windows") for cell in found["cells"]]
     assert counts == [6, None, 6, 5]
     assert found["cells"][1]["reason"] == "no"
     assert [gap["n_windows"] for gap in found["gaps"]] == [5, 5]
     assert found["gaps"][0]["difference"] == pytest.approx(1.0)
+    # With three units no p-value can be small: nothing is claimed.
+    assert {gap["reading"] for gap in found["gaps"]} == {"too few units"}
+
+
+def test_a_decoder_that_is_a_baseline_is_fitted_and_shown_once(
+    make_bids: Callable[..., Path], tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    evaluation = {"causal_decoder": False}
+    metrics = run(
+        make_bids(subjects=3, runs=1),
+        out,
+        model={"parameters": {}},
+        evaluation=evaluation,
+    )
+    assert "linear_svm" not in metrics["scores"]
+    assert "logistic" in metrics["scores"]
+    assert {row["b"] for row in metrics["comparisons"]} == set(metrics["scores"]) - {
+        "linear"
+    }
+    # Its other column costs little, and there is no other to stand for it.
+    assert {name for name, _ in cells(metrics)} == {"linear"}
+    assert cells(metrics)["linear", "causal"]["scores"] is not None
+    assert not (out / "baselines" / "linear_svm_predictions.tsv").exists()
+    assert "linear − linear" not in (out / "report.html").read_text()
+    assert verify(out).holds
+
+
+def test_maps_in_no_order_are_not_prepared_the_other_way(
+    make_bids: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cohort = SimpleNamespace(
+        windows=SimpleNamespace(
+            table=pd.DataFrame({"timing": ["map", "map"]}),
+            pipeline=[{"step": "brain_mask"}, {"step": "zscore"}],
+        )
+    )
+
+    def never(*_: object) -> None:
+        raise AssertionError("prepared")
+
+    found = OtherColumn.of(
+        cohort, None, config.RunConfig(), never, tmp_path, progress=False
+    )
+    assert "no order" in found.reasons["hybrid"]

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from boldformer.config import DataConfig, RunConfig, to_toml
 from boldformer.errors import InputError
 from boldformer.visualization import build_report
 from boldformer.visualization.finished_run import load_results
@@ -263,7 +264,8 @@ def test_no_text_can_add_an_element(finished, text):
         metrics["groups"][0]["group"] = name
         metrics["set_aside"][0]["reason"] = name
         metrics["verdict"]["sentences"] = [name]
-        results = dataclasses.replace(results, metrics=metrics, config=name)
+        config = to_toml(RunConfig(data=DataConfig(path=name)))
+        results = dataclasses.replace(results, metrics=metrics, config=config)
         return [tag for tag, _ in Page(render(results, {}, [])).tags]
 
     assert tags(text) == tags("plain")

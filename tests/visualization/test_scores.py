@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import confusion_matrix
 
-from boldformer.evaluation.baselines import BASELINES
+from boldformer.evaluation.baselines import BASELINES, PARTS
 from boldformer.visualization import scores
 from boldformer.visualization.finished_run import load_results
 
@@ -38,7 +38,7 @@ def test_decoders_lie_at_their_scores_in_order(fabricated):
     axes = scores.draw_decoders(results).figure.axes[0]
     dots = [line.get_xdata()[0] for line in axes.lines if line.get_marker() == "o"]
     found = results.metrics["scores"]
-    names = [name for name in ("hybrid", *BASELINES) if name in found]
+    names = [name for name in ("hybrid", *PARTS, *BASELINES) if name in found]
     assert dots == [found[n]["balanced_accuracy"]["value"] for n in names]
     assert axes.lines[0].get_xdata()[0] == results.metrics["chance"]
 

@@ -128,7 +128,7 @@ def out_of_fold(
         recognised = model.classes_[trained.argmax(axis=1)] == y[fold.train]
         accuracies.append(float(recognised.mean()))
         left = time_left(number + 1, len(splits.folds), time.perf_counter() - started)
-        if left and number == 0:
+        if name and left and number == 0:
             logger.info("Baseline %s%s", name.replace("_", " "), left)
     return OutOfFold(
         given.value,
