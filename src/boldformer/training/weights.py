@@ -25,8 +25,10 @@ MOST_VOXELS = 2**27
 _MOST_OF_ANYTHING = 2**20
 _DEPTHS = ("_layers", "_blocks")
 
-_FAULTS = (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError)
-_FAULTS += (RuntimeError, RecursionError, OverflowError, MemoryError, AssertionError)
+_FAULTS: tuple[type[Exception], ...] = (
+    *(OSError, ValueError, KeyError, TypeError, AttributeError, AssertionError),
+    *(SafetensorError, RuntimeError, RecursionError, OverflowError, MemoryError),
+)
 
 
 def save_model(model: DecoderModel, folder: Path) -> None:
