@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -28,7 +27,7 @@ from boldformer.config import (
 )
 from boldformer.data.cohort import Cohort, read_cohort
 from boldformer.data.recording import Dataset
-from boldformer.errors import InputError, MismatchError, OutputExistsError
+from boldformer.errors import InputError, MismatchError
 from boldformer.models.base import DecoderModel
 from boldformer.training.estimate import estimate, probabilities
 
@@ -56,37 +55,6 @@ def test_recordings_of_new_subjects_are_decoded(
     assert probabilities.shape == (8, 2)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1)
     assert set(decoder.predict(test)) <= {"left", "right"}
-
-
-def test_saved_and_loaded_decoders_agree(make_bids: MakeBids, tmp_path: Path) -> None:
-    dataset = open_dataset(make_bids(subjects=2, runs=2, preprocessed=True))
-    decoder = Decoder("hybrid", training=QUICK).fit(dataset)
-    folder = decoder.save(tmp_path / "decoder")
-    assert {p.suffix for p in folder.iterdir()} <= {
-        ".safetensors",
-        ".json",
-        ".md",
-        ".gz",
-    }
-    loaded = Decoder.load(folder)
-    run = dataset.recordings[0]
-    np.testing.assert_array_equal(loaded.predict_proba(run), decoder.predict_proba(run))
-    assert loaded.explain(run).keys() == {"left", "right"}
-    (folder / "notes.txt").write_text("mine")
-    decoder.save(folder)
-    assert (folder / "notes.txt").read_text() == "mine"
-
-
-def test_saving_replaces_no_file_but_a_decoders(
-    make_bids: MakeBids, tmp_path: Path
-) -> None:
-    dataset = open_dataset(make_bids(subjects=2, runs=2, preprocessed=True))
-    decoder = Decoder("linear").fit(dataset)
-    (tmp_path / "project").mkdir()
-    (tmp_path / "project" / "README.md").write_text("mine")
-    with pytest.raises(OutputExistsError, match=r"other files.*received README.md"):
-        decoder.save(tmp_path / "project")
-    assert [p.name for p in (tmp_path / "project").iterdir()] == ["README.md"]
 
 
 def test_maps_lie_on_the_recordings_grid(make_bids: MakeBids) -> None:
@@ -170,23 +138,6 @@ def test_labels_of_any_kind_come_back() -> None:
     decoder = Decoder("linear").fit(X, numbers)
     assert decoder.classes_.tolist() == [3, 7]
     assert set(decoder.predict(X)) <= {3, 7}
-
-
-@pytest.mark.parametrize("spoil", ["missing", "version", "weights", "json"])
-def test_folders_that_hold_no_decoder(spoil: str, tmp_path: Path) -> None:
-    X, y, _ = arrays()
-    folder = Decoder("linear").fit(X, y).save(tmp_path / "decoder")
-    if spoil == "missing":
-        folder = tmp_path / "nothing"
-    elif spoil == "version":
-        record = json.loads((folder / "decoder.json").read_text())
-        (folder / "decoder.json").write_text(json.dumps({**record, "version": 9}))
-    elif spoil == "weights":
-        (folder / "model.safetensors").write_bytes(b"not weights")
-    else:
-        (folder / "decoder.json").write_text("{")
-    with pytest.raises(InputError):
-        Decoder.load(folder)
 
 
 def test_windows_of_another_mask_are_read_in_the_decoders_own(

@@ -13,7 +13,6 @@ import numpy as np
 from nibabel.spatialimages import SpatialImage
 
 from boldformer.data.atomic import atomic_path, write_json, write_text
-from boldformer.data.files import read_json
 from boldformer.data.images import open_volume, read_voxels
 from boldformer.data.store import Grid
 from boldformer.errors import InputError, OutputExistsError
@@ -33,6 +32,7 @@ from boldformer.training.weights import (
     WEIGHTS,
     load_model,
     read_architecture,
+    read_facts,
     save_model,
 )
 
@@ -149,7 +149,7 @@ def _write_record(folder: Path, record: dict[str, Any]) -> None:
 
 def _read_record(folder: Path) -> dict[str, Any]:
     try:
-        record = read_json(folder / _RECORD, InputError)
+        record = read_facts(folder / _RECORD)
     except (InputError, OSError) as error:
         raise InputError(
             f"{folder} holds no decoder",

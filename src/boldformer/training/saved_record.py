@@ -135,6 +135,12 @@ def _is_duration(value: Any) -> bool:
     return _is_number(value) and math.isfinite(value) and value > 0
 
 
+def _are_seconds(value: Any) -> bool:
+    if not is_table(value):
+        return False
+    return all(_is_number(v) and math.isfinite(v) for v in value.values())
+
+
 def _is_count(value: Any) -> bool:
     return type(value) is int and value > 0
 
@@ -171,7 +177,7 @@ _ALWAYS: dict[str, tuple[str, Test]] = {
     "training": ("an object", is_table),
 }
 _OF_RECORDINGS: dict[str, tuple[str, Test]] = {
-    "window": ("an object", is_table),
+    "window": ("an object of finite seconds", _are_seconds),
     "pipeline": ("a list of steps", lambda value: isinstance(value, list)),
     "pipeline_hash": ("a hash", _is_text),
     "space": ("a name", _is_text),

@@ -23,6 +23,7 @@ ARCHITECTURE = "model.json"
 MOST_VOXELS = 2**27
 # No count in an architecture is as large, but for the volume's.
 _MOST_OF_ANYTHING = 2**20
+_MOST_FACTS_BYTES = 2**24
 _DEPTHS = ("_layers", "_blocks")
 
 _FAULTS: tuple[type[Exception], ...] = (
@@ -99,7 +100,7 @@ def read_architecture(folder: Path) -> dict[str, Any]:
         When there is none, or it asks for what no model has.
     """
     try:
-        described = read_json(folder / ARCHITECTURE, InputError)
+        described = read_facts(folder / ARCHITECTURE)
         name, config = described["name"], described["config"]
         if not isinstance(name, str) or not isinstance(config, dict):
             raise TypeError(f"{ARCHITECTURE} lacks a name or a table of arguments")
@@ -107,6 +108,25 @@ def read_architecture(folder: Path) -> dict[str, Any]:
     except _FAULTS as error:
         raise _unreadable(folder, error) from None
     return described
+
+
+def read_facts(path: Path) -> dict[str, Any]:
+    """Read a JSON object that can only be small.
+
+    Raises
+    ------
+    InputError
+        When it is none, or larger than what describes a model ever is.
+    """
+    require_content(path, InputError)
+    size = path.stat().st_size
+    if size > _MOST_FACTS_BYTES:
+        raise InputError(
+            f"{path.name}: implausibly large",
+            wanted=f"at most {_MOST_FACTS_BYTES >> 20} MiB",
+            received=f"{size >> 20} MiB",
+        )
+    return read_json(path, InputError)
 
 
 def _check_plausible(config: dict[str, Any]) -> None:
