@@ -96,23 +96,29 @@ hybrid.score(test)
 # next to each other between the hemispheres; the tongue lies far away from them.
 
 # %%
-truth = np.concatenate([recording.events["trial_type"] for recording in test])
-predicted = np.concatenate([hybrid.predict(recording) for recording in test])
+events = hybrid.predict_events(test)
+decoded = events[events["reason"] == ""]
+truth, predicted = decoded["label"], decoded["prediction"]
 ConfusionMatrixDisplay.from_predictions(truth, predicted, cmap="Blues", colorbar=False)
 plt.title("Two people the decoder has not seen")
 
 # %% [markdown]
 # ## One run, event by event
 #
-# `predict_proba` of a recording gives a row for each of its events, in their order.
+# `predict_events` gives a row for each event, in their order. One that was left out, because its
+# window leaves the run for example, is there too: its `reason` says why.
 
 # %%
 recording = test.recordings[0]
-probability = pd.DataFrame(hybrid.predict_proba(recording), columns=hybrid.classes_)
+table = hybrid.predict_events(recording)
+table.head()
+
+# %%
+probability = table.filter(like="probability_").to_numpy(dtype=float)
 figure, axes = plt.subplots(figsize=(8, 2.6), layout="constrained")
 axes.imshow(probability.T, aspect="auto", vmin=0, vmax=1, cmap="Blues")
 labels = list(hybrid.classes_)
-rows = [labels.index(label) for label in recording.events["trial_type"]]
+rows = [labels.index(label) for label in table["label"]]
 axes.plot(range(len(rows)), rows, "o", color="#d55e00", label="what happened")
 axes.set(yticks=range(len(labels)), yticklabels=labels, xlabel="event", xticks=[])
 axes.set_title(f"Probability of each movement, {recording.name}")

@@ -209,7 +209,8 @@ def accuracy(changed):
     """Share of windows that the hybrid still names correctly."""
     with torch.no_grad():
         scores = hybrid.model_(torch.from_numpy(changed), times)
-    return float(np.mean(hybrid.classes_[scores.argmax(1).numpy()] == labels))
+    # The network's own outputs: their order is that of `model_classes_`.
+    return float(np.mean(hybrid.model_classes_[scores.argmax(1).numpy()] == labels))
 
 
 curves = {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,18 +11,25 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.metrics import log_loss
 from sklearn.model_selection import GridSearchCV, GroupKFold
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from boldformer import Decoder, open_dataset
 from boldformer.config import (
+    DataConfig,
+    ModelConfig,
     PreprocessingConfig,
     RunConfig,
     TrainingConfig,
     WindowConfig,
 )
-from boldformer.data.cohort import read_cohort
-from boldformer.errors import InputError, MismatchError, OutputExistsError
+from boldformer.data.cohort import Cohort, read_cohort
+from boldformer.data.recording import Dataset
+from boldformer.errors import InputError, MismatchError
+from boldformer.models.base import DecoderModel
+from boldformer.training.estimate import estimate, probabilities
 
 MakeBids = Callable[..., Path]
 QUICK = TrainingConfig(max_epochs=3, batch_size=8)
@@ -49,37 +55,6 @@ def test_recordings_of_new_subjects_are_decoded(
     assert probabilities.shape == (8, 2)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1)
     assert set(decoder.predict(test)) <= {"left", "right"}
-
-
-def test_saved_and_loaded_decoders_agree(make_bids: MakeBids, tmp_path: Path) -> None:
-    dataset = open_dataset(make_bids(subjects=2, runs=2, preprocessed=True))
-    decoder = Decoder("hybrid", training=QUICK).fit(dataset)
-    folder = decoder.save(tmp_path / "decoder")
-    assert {p.suffix for p in folder.iterdir()} <= {
-        ".safetensors",
-        ".json",
-        ".md",
-        ".gz",
-    }
-    loaded = Decoder.load(folder)
-    run = dataset.recordings[0]
-    np.testing.assert_array_equal(loaded.predict_proba(run), decoder.predict_proba(run))
-    assert loaded.explain(run).keys() == {"left", "right"}
-    (folder / "notes.txt").write_text("mine")
-    decoder.save(folder)
-    assert (folder / "notes.txt").read_text() == "mine"
-
-
-def test_saving_replaces_no_file_but_a_decoders(
-    make_bids: MakeBids, tmp_path: Path
-) -> None:
-    dataset = open_dataset(make_bids(subjects=2, runs=2, preprocessed=True))
-    decoder = Decoder("linear").fit(dataset)
-    (tmp_path / "project").mkdir()
-    (tmp_path / "project" / "README.md").write_text("mine")
-    with pytest.raises(OutputExistsError, match=r"other files.*received README.md"):
-        decoder.save(tmp_path / "project")
-    assert [p.name for p in (tmp_path / "project").iterdir()] == ["README.md"]
 
 
 def test_maps_lie_on_the_recordings_grid(make_bids: MakeBids) -> None:
@@ -165,23 +140,6 @@ def test_labels_of_any_kind_come_back() -> None:
     assert set(decoder.predict(X)) <= {3, 7}
 
 
-@pytest.mark.parametrize("spoil", ["missing", "version", "weights", "json"])
-def test_folders_that_hold_no_decoder(spoil: str, tmp_path: Path) -> None:
-    X, y, _ = arrays()
-    folder = Decoder("linear").fit(X, y).save(tmp_path / "decoder")
-    if spoil == "missing":
-        folder = tmp_path / "nothing"
-    elif spoil == "version":
-        record = json.loads((folder / "decoder.json").read_text())
-        (folder / "decoder.json").write_text(json.dumps({**record, "version": 9}))
-    elif spoil == "weights":
-        (folder / "model.safetensors").write_bytes(b"not weights")
-    else:
-        (folder / "decoder.json").write_text("{")
-    with pytest.raises(InputError):
-        Decoder.load(folder)
-
-
 def test_windows_of_another_mask_are_read_in_the_decoders_own(
     make_bids: MakeBids, tmp_path: Path
 ) -> None:
@@ -205,26 +163,153 @@ def test_windows_of_another_mask_are_read_in_the_decoders_own(
     )
 
 
-def test_labels_keep_the_order_given_and_what_is_set_aside_is_told(
+def test_what_is_set_aside_is_told_once_in_fitting_and_in_predicting(
     make_bids: MakeBids, caplog: pytest.LogCaptureFixture
 ) -> None:
     root = make_bids(subjects=3, runs=1, preprocessed=True)
     damaged = next(root.rglob("sub-03*preproc_bold.nii.gz"))
     damaged.write_bytes(damaged.read_bytes()[:2000])
-    dataset = open_dataset(root)
-    decoder = Decoder("linear", labels=["right", "left"]).fit(dataset)
-    assert decoder.classes_.tolist() == ["right", "left"]
+    dataset = with_late_event(open_dataset(root))
+    decoder = Decoder("linear").fit(dataset)
     assert any("sub-03" in what for what, _ in decoder.set_aside_)
+    assert sum("sub-03" in message for message in caplog.messages) == 1
+    assert sum("leaves the run" in message for message in caplog.messages) == 1
     caplog.clear()
-    whole = dataset.filter(lambda recording: recording.subject != "03")
-    given = decoder.predict_proba(whole)
+    decoder.predict_proba(dataset)
+    assert sum("sub-03" in message for message in caplog.messages) == 1
+    assert sum("leaves the run" in message for message in caplog.messages) == 1
+    assert all(record.levelname == "WARNING" for record in caplog.records)
+    caplog.clear()
+    decoder.predict_proba(open_dataset(root).subjects("01"))
     assert not caplog.messages
-    right = decoder.predict(whole) == "right"
-    np.testing.assert_array_equal(given.argmax(axis=1) == 0, right)
-    late = whole.recordings[0]
-    events = pd.concat([late.events, late.events.assign(onset=500.0)[:1]])
-    decoder.predict_proba(replace(late, events=events))
-    assert "leaves the run" in caplog.text
+
+
+def with_late_event(dataset: Dataset, onset: float = 500.0) -> Dataset:
+    """The first run gets an event after its end."""
+    first = dataset.recordings[0]
+    events = pd.concat([first.events, first.events.assign(onset=onset)[:1]])
+    late = replace(first, events=events)
+    return replace(dataset, recordings=(late, *dataset.recordings[1:]))
+
+
+@pytest.fixture(scope="module")
+def tiny(write_bids: MakeBids, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    root = tmp_path_factory.mktemp("tiny") / "bids"
+    return open_dataset(write_bids(root, subjects=3, runs=1, preprocessed=True))
+
+
+@pytest.fixture(scope="module")
+def reversed_decoder(tiny: Dataset) -> Decoder:
+    """A decoder whose model knows its classes in another order than the sorted one."""
+    labels = ["right", "left"]
+    return Decoder("hybrid", labels=labels, training=QUICK).fit(tiny)
+
+
+def test_classes_are_sorted_whatever_the_order_of_the_labels(
+    tiny: Dataset, reversed_decoder: Decoder, tmp_path: Path
+) -> None:
+    decoder = reversed_decoder
+    assert decoder.classes_.tolist() == ["left", "right"]
+    assert decoder.model_classes_.tolist() == ["right", "left"]
+    given = decoder.predict_proba(tiny)
+    left = decoder.predict(tiny) == "left"
+    np.testing.assert_array_equal(given.argmax(axis=1) == 0, left)
+    assert decoder.score(tiny) > 0.7
+    store = tmp_path / "store"
+    windows = read_cohort(tiny, RunConfig(), store, progress=False).windows
+    again = Decoder("linear", labels=["right", "left"]).fit(windows)
+    assert again.classes_.tolist() == ["left", "right"]
+    assert again.score(windows) > 0.7
+    assert set(np.unique(windows.labels)) == set(again.classes_)
+    truth = windows.labels.astype(str)
+    assert log_loss(truth, again.predict_proba(windows)) < 0.6
+
+
+def test_a_map_belongs_to_the_class_it_is_named_after(
+    tiny: Dataset, reversed_decoder: Decoder
+) -> None:
+    for decoder in (
+        Decoder("linear", labels=["right", "left"]).fit(tiny),
+        reversed_decoder,
+    ):
+        maps = decoder.explain(tiny, method="saliency")
+        assert list(maps) == ["left", "right"]
+        left, right = (maps[name].get_fdata() for name in ("left", "right"))
+        # Each class is planted in one half of the brain.
+        assert left[2:5].sum() > left[5:8].sum()
+        assert right[5:8].sum() > right[2:5].sum()
+
+
+def test_a_decoder_around_a_model_keeps_the_models_order(
+    tiny: Dataset, tmp_path: Path
+) -> None:
+    cohort, model = fitted_elsewhere(tiny, tmp_path / "store")
+    decoder = Decoder.from_model(model, cohort, QUICK, pd.DataFrame())
+    assert decoder.model_classes_.tolist() == ["right", "left"]
+    assert decoder.classes_.tolist() == ["left", "right"]
+    assert decoder.score(cohort.windows) > 0.7
+    direct = probabilities(model, cohort.windows, QUICK, cohort.windows.t_r)
+    given = decoder.predict_proba(cohort.windows)
+    np.testing.assert_array_equal(given, direct[:, ::-1])
+
+
+def fitted_elsewhere(dataset: Dataset, store: Path) -> tuple[Cohort, DecoderModel]:
+    asked = RunConfig(data=DataConfig(labels=("right", "left")))
+    cohort = read_cohort(dataset, asked, store, progress=False)
+    model, _ = estimate(
+        ModelConfig("hybrid"),
+        QUICK,
+        cohort.windows,
+        cohort.targets,
+        cohort.windows.groups,
+        n_outputs=2,
+        t_r=cohort.windows.t_r,
+        classes=cohort.labels,
+        progress=False,
+    )
+    return cohort, model
+
+
+def test_a_decoder_that_was_not_fitted_says_so(tiny: Dataset, tmp_path: Path) -> None:
+    X, y, _ = arrays()
+    failed = Decoder("linear").fit(X, y)
+    with pytest.raises(InputError, match="more than one class"):
+        failed.fit(X, np.full(len(X), "a"))
+    for decoder in (Decoder("linear"), failed, clone(Decoder("linear").fit(X, y))):
+        for use in (
+            decoder.predict,
+            decoder.predict_proba,
+            decoder.predict_events,
+            decoder.score,
+            decoder.explain,
+        ):
+            for given in (X, tiny, tiny.recordings[0], None):
+                with pytest.raises(NotFittedError):
+                    use(given)
+        with pytest.raises(NotFittedError):
+            decoder.methods()
+        with pytest.raises(NotFittedError):
+            decoder.save(tmp_path / "decoder")
+    assert not (tmp_path / "decoder").exists()
+
+
+def test_a_decoder_fitted_anew_shares_nothing_with_its_former_self(
+    tiny: Dataset, tmp_path: Path
+) -> None:
+    X, y, _ = arrays()
+    decoder = Decoder("linear").fit(tiny)
+    decoder.fit(X, y)
+    assert not hasattr(decoder, "preparation_")
+    assert decoder.set_aside_ == []
+    with pytest.raises(MismatchError, match="fitted to arrays"):
+        decoder.predict(tiny)
+    with pytest.raises(InputError, match="no place in the brain"):
+        decoder.explain(X)
+    loaded = Decoder.load(decoder.save(tmp_path / "decoder"))
+    np.testing.assert_array_equal(loaded.predict(X), decoder.predict(X))
+    decoder.fit(tiny)
+    assert not hasattr(decoder, "n_features_in_")
+    assert decoder.score(tiny) > 0.7
 
 
 def test_a_decoder_can_be_fitted_again_to_windows_of_another_length(

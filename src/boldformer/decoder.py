@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -12,33 +11,39 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.metrics import accuracy_score
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from boldformer.config import (
-    DataConfig,
     ModelConfig,
     PreprocessingConfig,
-    RunConfig,
     TrainingConfig,
     WindowConfig,
 )
-from boldformer.data.cohort import Cohort, SetAside, read_cohort
+from boldformer.data.cohort import Cohort
 from boldformer.data.events import class_order
-from boldformer.data.preparation import Preparation
-from boldformer.data.recording import Dataset, Recording
 from boldformer.data.windows import WindowSet
+from boldformer.decoder_events import EventsMixin
 from boldformer.decoder_files import SavedMixin
+from boldformer.decoder_inputs import checked
+from boldformer.decoder_parameters import ParametersMixin
+from boldformer.decoder_windows import WindowsMixin
 from boldformer.errors import InputError
 from boldformer.interpretation.maps import label_images, methods_for
 from boldformer.models.base import DecoderModel
-from boldformer.models.registry import name_of
+from boldformer.models.registry import name_of, parameters_of
 from boldformer.training.augment import Transform
 from boldformer.training.estimate import estimate, probabilities
 from boldformer.training.source import ArrayWindows
 
 
-class Decoder(SavedMixin, ClassifierMixin, BaseEstimator):
+class Decoder(
+    WindowsMixin,
+    EventsMixin,
+    SavedMixin,
+    ParametersMixin,
+    ClassifierMixin,
+    BaseEstimator,
+):
     """Decode task state from BOLD windows.
 
     Parameters
@@ -48,8 +53,8 @@ class Decoder(SavedMixin, ClassifierMixin, BaseEstimator):
     model_parameters : dict, optional
         Keyword arguments of the model.
     labels : sequence of str
-        Event types to decode, in the order of the classes; all that occur by default.
-        Of arrays, which have sorted classes, nothing is chosen.
+        Event types to decode; all that occur by default. Of arrays and windows nothing
+        is chosen.
     preprocessing : PreprocessingConfig, optional
         How recordings are cleaned.
     window : WindowConfig, optional
@@ -69,15 +74,18 @@ class Decoder(SavedMixin, ClassifierMixin, BaseEstimator):
     Attributes
     ----------
     classes_ : ndarray, shape (n_classes,)
-        Labels in the order of the probability columns.
+        Labels, sorted, in the order of the probability columns.
     model_ : DecoderModel
         The fitted torch module.
+    model_classes_ : ndarray, shape (n_classes,)
+        Labels in the order of the module's own output, which is that of `labels`.
     history_ : DataFrame
         One row an epoch.
     preparation_ : Preparation
         How its windows were prepared; of a decoder of recordings or windows.
     set_aside_ : list of (str, str)
-        Runs and events of a dataset that could not be used, each with its reason.
+        Runs and events of a dataset that could not be used, each with its reason; they
+        are logged as warnings, too.
 
     Examples
     --------
@@ -119,7 +127,7 @@ class Decoder(SavedMixin, ClassifierMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : Dataset, WindowSet or ndarray
+        X : Dataset, Recording, WindowSet or ndarray
             Recordings with their events; prepared windows; or an array of shape
             (n_windows, n_times, x, y, z), (n_windows, x, y, z) or
             (n_windows, n_features).
@@ -134,47 +142,34 @@ class Decoder(SavedMixin, ClassifierMixin, BaseEstimator):
         Decoder
             Itself.
         """
+        self._forget()
         training = self.training or TrainingConfig()
-        self.set_aside_: SetAside = []
-        order: Sequence[str] = ()
-        used: WindowConfig | None = None
-        windows: WindowSet | ArrayWindows
-        if isinstance(X, Dataset):
-            cohort = self._first_cohort(X)
-            self.set_aside_ = cohort.set_aside
-            X, used, order = cohort.windows, cohort.window, cohort.labels
-        if isinstance(X, WindowSet):
-            self._remember_source(X, used)
-            y = X.labels.astype(str) if y is None else np.asarray(y)
-            groups = X.groups if groups is None else groups
-            windows, order = X, order or list(self.labels)
-        else:
-            windows, y = self._first_arrays(X, y)
-        self.classes_ = np.unique(y)
+        windows, y, groups, order = self._training_windows(checked(X), y, groups)
+        outputs = np.unique(y)
         if order:
-            self.classes_ = np.array(class_order(self.classes_.tolist(), order))
-        targets = pd.Index(self.classes_).get_indexer(y)
-        if len(self.classes_) < 2:
+            outputs = np.array(class_order(outputs.tolist(), order))
+        if len(outputs) < 2:
             raise InputError(
                 "a classifier needs more than one class",
                 wanted="two or more classes",
-                received=f"{len(self.classes_)} class",
+                received=f"{len(outputs)} class",
             )
         if groups is None:
-            groups = np.zeros(len(targets), dtype=str)
+            groups = np.zeros(len(y), dtype=str)
         model, result = estimate(
             ModelConfig(self.model, dict(self.model_parameters or {})),
             training,
             windows,
-            targets,
+            pd.Index(outputs).get_indexer(y),
             np.asarray(groups).astype(str),
-            n_outputs=len(self.classes_),
+            n_outputs=len(outputs),
             t_r=self.t_r_,
-            classes=[str(name) for name in self.classes_],
+            classes=[str(name) for name in outputs],
             transform=self.augmentation,
             progress=self.progress,
         )
-        self.model_, self.training_, self.history_ = model, training, result.history
+        self._take_model(model, outputs, training)
+        self.history_ = result.history
         return self
 
     @classmethod
@@ -192,89 +187,112 @@ class Decoder(SavedMixin, ClassifierMixin, BaseEstimator):
         model : DecoderModel
             Fitted model of a registered kind.
         cohort : Cohort
-            What it was fitted to.
+            What it was fitted to; its classes are in the order of the model's output.
         training : TrainingConfig
             Settings it was fitted under.
         history : DataFrame
             One row an epoch.
+
+        Returns
+        -------
+        Decoder
+            Whose parameters are those of the model and the cohort as they are: a copy
+            is fitted in the same way.
         """
-        decoder = cls(name_of(model), window=cohort.window, training=training)
-        decoder.classes_ = np.array(cohort.labels)
+        decoder = cls(
+            name_of(model),
+            model_parameters=parameters_of(model),
+            labels=tuple(cohort.labels),
+            preprocessing=PreprocessingConfig(steps=tuple(cohort.windows.pipeline)),
+            window=cohort.window,
+            training=training,
+        )
         decoder._remember_source(cohort.windows, cohort.window)
-        decoder.model_, decoder.training_ = model, training
-        decoder.history_ = history
+        decoder._take_model(model, np.array(cohort.labels), training)
+        decoder.history_, decoder.set_aside_ = history, cohort.set_aside
         return decoder
 
-    def _first_cohort(self, dataset: Dataset) -> Cohort:
-        asked = RunConfig(
-            data=DataConfig(labels=tuple(self.labels)),
-            preprocessing=self.preprocessing or PreprocessingConfig(),
-            window=self.window or WindowConfig(),
-        )
-        return read_cohort(dataset, asked, self._store_folder(), **self._how)
+    def _take_model(
+        self, model: DecoderModel, outputs: np.ndarray, training: TrainingConfig
+    ) -> None:
+        """Take a fitted model whose output has the labels `outputs`, in their order."""
+        self.model_, self.training_ = model, training
+        self.model_classes_, self.classes_ = outputs, np.unique(outputs)
 
-    @property
-    def _how(self) -> dict[str, Any]:
-        return {"n_jobs": self.n_jobs, "progress": self.progress}
-
-    def _store_folder(self) -> Path:
-        if self.store is not None:
-            return Path(self.store)
-        if not hasattr(self, "_temporary"):
-            self._temporary = tempfile.TemporaryDirectory(prefix="boldformer-")
-        return Path(self._temporary.name)
-
-    def _remember_source(self, windows: WindowSet, used: WindowConfig | None) -> None:
-        if used is None:
-            delay_s = (self.window or WindowConfig()).delay_s
-            length_s = windows.shape[1] * windows.t_r
-            used = WindowConfig(delay_s, length_s, step_s=windows.t_r)
-        self.preparation_, self.t_r_ = Preparation.of(windows, used), windows.t_r
-
-    def _first_arrays(self, X: Any, y: Any) -> tuple[ArrayWindows, np.ndarray]:
-        X, y = validate_data(self, X, y, allow_nd=True, dtype=np.float32)
-        check_classification_targets(y)
-        self.t_r_ = 1.0
-        return ArrayWindows.of(X), y
+    def __sklearn_is_fitted__(self) -> bool:
+        """Whether there is a model; a fit that failed leaves none."""
+        return hasattr(self, "model_")
 
     # --- predicting -----------------------------------------------------------
 
     def predict_proba(self, X: Any) -> np.ndarray:
-        """Class probabilities.
+        """Class probabilities of each window.
+
+        An event has one window, or several with a stride, or none where it was left
+        out; `predict_events` says which row is which event, and what was left out.
 
         Parameters
         ----------
         X : Dataset, Recording, WindowSet or ndarray
-            As in `fit`; a single recording gives one row for each of its events.
+            As in `fit`.
 
         Returns
         -------
         ndarray, shape (n_windows, n_classes)
+            Columns in the order of ``classes_``; rows by recording and, within it, in
+            the order of its events.
 
         Raises
         ------
         MismatchError
             When windows were prepared otherwise than those the decoder was fitted to,
             or lie on another grid.
+        InputError
+            For what is no recordings, windows or array, and where no event has a
+            window.
         """
         check_is_fitted(self)
-        return probabilities(self.model_, self._windows(X), self.training_, self.t_r_)
+        return self._probabilities(self._windows(X))
 
     def predict(self, X: Any) -> np.ndarray:
-        """Most probable label of each window, (n_windows,)."""
+        """Most probable label of each window; rows as those of `predict_proba`.
+
+        Parameters
+        ----------
+        X : Dataset, Recording, WindowSet or ndarray
+            As in `fit`.
+
+        Returns
+        -------
+        ndarray, shape (n_windows,)
+        """
         best = self.predict_proba(X).argmax(axis=1)
         return self.classes_[best]
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
-        """Accuracy; labels are those of the windows where `X` brings its own."""
+        """Accuracy; labels are those of the windows where `X` brings its own.
+
+        Parameters
+        ----------
+        X : Dataset, Recording, WindowSet or ndarray
+            As in `fit`.
+        y : array-like, shape (n_windows,), optional
+            True labels; needed with an array.
+        sample_weight : array-like, shape (n_windows,), optional
+            Weight of each window.
+
+        Returns
+        -------
+        float
+            Share of the windows whose most probable label is the true one.
+        """
         check_is_fitted(self)
         windows = self._windows(X)
         if y is None:
             if not isinstance(windows, WindowSet):
                 raise InputError("an array has no labels of its own", fix="pass y")
             y = windows.labels.astype(str)
-        predicted = probabilities(self.model_, windows, self.training_, self.t_r_)
-        labels = self.classes_[predicted.argmax(axis=1)]
+        labels = self.classes_[self._probabilities(windows).argmax(axis=1)]
         return float(accuracy_score(y, labels, sample_weight=sample_weight))
 
     def explain(self, X: Any, method: str = "attention") -> dict[str, nib.Nifti1Image]:
@@ -292,30 +310,27 @@ class Decoder(SavedMixin, ClassifierMixin, BaseEstimator):
         dict of str to Nifti1Image
             In the grid of the recordings, for the labels that occur in `X`.
         """
-        check_is_fitted(self, "preparation_")
+        check_is_fitted(self)
         windows = self._windows(X)
         if not isinstance(windows, WindowSet):
             raise InputError(
                 "an array has no place in the brain", fix="pass recordings"
             )
-        return label_images(
-            self.model_, windows, self.classes_.tolist(), method, self.t_r_
-        )
-
-    def _windows(self, X: Any) -> WindowSet | ArrayWindows:
-        if isinstance(X, Recording):
-            X = Dataset(X.name, X.bold.parent, (X,))
-        if not isinstance(X, (Dataset, WindowSet)):
-            X = validate_data(self, X, reset=False, allow_nd=True, dtype=np.float32)
-            return ArrayWindows.of(X)
-        told = "This %(name)s was fitted to arrays."
-        check_is_fitted(self, "preparation_", msg=told)
-        if isinstance(X, WindowSet):
-            return self.preparation_.fitting(X)
-        classes = self.classes_.tolist()
-        return self.preparation_.read(X, classes, self._store_folder(), **self._how)
+        outputs = self.model_classes_.tolist()
+        known = windows[windows.table["label"].isin(outputs).to_numpy()]
+        if not len(known):
+            raise InputError(
+                "none of these windows has a class of the decoder",
+                wanted=", ".join(map(str, outputs)),
+            )
+        maps = label_images(self.model_, known, outputs, method, self.t_r_)
+        return {label: maps[label] for label in sorted(maps)}
 
     def methods(self) -> list[str]:
         """Names of the methods `explain` has for this model."""
         check_is_fitted(self)
         return methods_for(self.model_)
+
+    def _probabilities(self, windows: WindowSet | ArrayWindows) -> np.ndarray:
+        given = probabilities(self.model_, windows, self.training_, self.t_r_)
+        return given[:, np.argsort(self.model_classes_)]

@@ -141,9 +141,15 @@ def test_maps_are_nifti_on_the_recordings_grid(
 
 
 def test_the_model_can_be_used(finished: tuple[Path, Path, dict]) -> None:
-    root, out, _ = finished
+    root, out, metrics = finished
     decoder = Decoder.load(out / "model")
     assert decoder.score(open_dataset(root)) > 0.8
+    assert decoder.window.length_s == metrics["window"]["length_s"]
+    same = Decoder("linear", preprocessing=decoder.preprocessing)
+    again = same.set_params(window=decoder.window, labels=decoder.labels)
+    again.fit(open_dataset(root))
+    assert again.preparation_.pipeline.hash == metrics["preprocessing"]["hash"]
+    assert again.classes_.tolist() == decoder.classes_.tolist()
     assert "accuracy, cross-validated" in (out / "model" / "README.md").read_text()
 
 

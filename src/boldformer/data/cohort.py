@@ -3,25 +3,36 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from boldformer.config import RunConfig, WindowConfig
-from boldformer.data.event_windows import make_table, used_window
+from boldformer.data.event_windows import (
+    LEFT_OUT,
+    list_windows,
+    make_table,
+    named,
+    stacked,
+    used_window,
+)
 from boldformer.data.events import choose_labels, class_order, resolve_labels
 from boldformer.data.places import check_store
 from boldformer.data.prepare import configured_pipeline, prepare
-from boldformer.data.recording import Dataset
+from boldformer.data.recording import Dataset, Recording
 from boldformer.data.store import PreparedRun, one_grid
 from boldformer.data.windows import WindowSet
 from boldformer.preprocessing.pipeline import Pipeline
 
 logger = logging.getLogger(__name__)
 SetAside = list[tuple[str, str]]
+
+# A log is no table: beyond so many reasons it only counts them.
+_MOST_TOLD = 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +89,7 @@ class Cohort:
         windows = WindowSet(table, self.windows.runs)
         labels = [n for n in self.labels if (windows.table["label"] == n).any()]
         lost = [(f"sub-{name}", reason) for name, reason in subjects.items()]
-        _tell(lost)
+        log_set_aside(lost)
         return replace(
             self,
             windows=windows,
@@ -126,14 +137,16 @@ def read_cohort(
     dataset, labels = resolve_labels(dataset, settings.data.labels)
     pipeline = configured_pipeline(settings.preprocessing)
     every, set_aside = _prepare(dataset, pipeline, store, **how)
-    runs, set_aside = _on_one_grid(every, set_aside, told)
+    runs, off_grid = _on_one_grid(every)
+    set_aside += off_grid
+    log_set_aside([one for one in set_aside if one not in told])
     prepared = dataset.filter(lambda recording: recording.name in runs)
     window = used_window(prepared, labels, settings.window)
     table, outside = make_table(prepared, runs, labels, window)
     classes = choose_labels(prepared, class_order(set(table["label"]), labels))
     lost = [label for label in labels if label not in classes]
     no_class = [(label, "no usable window: it is no class") for label in lost]
-    _tell(no_class, told)
+    log_set_aside([one for one in (*no_class, *outside) if one not in told])
     targets = table["label"].map(classes.index).to_numpy(dtype=np.int64)
     windows = WindowSet(table, runs)
     counts = {"run": len(set_aside), "class": len(lost), "event": len(outside)}
@@ -141,7 +154,7 @@ def read_cohort(
     return Cohort(dataset, windows, classes, targets, window, set_aside, every, counts)
 
 
-def read_windows(
+def read_events(
     dataset: Dataset,
     labels: Sequence[str],
     window: WindowConfig,
@@ -149,8 +162,8 @@ def read_windows(
     store: Path,
     mask: np.ndarray,
     **how: Any,
-) -> tuple[WindowSet, SetAside]:
-    """Prepare a dataset as another one was, and list the windows of its classes.
+) -> tuple[WindowSet | None, pd.DataFrame]:
+    """Prepare a dataset as another one was, and list its events with their windows.
 
     Parameters
     ----------
@@ -163,15 +176,70 @@ def read_windows(
 
     Returns
     -------
-    windows : WindowSet
-        Of the classes that occur.
-    set_aside : list of (str, str)
-        Runs and events left out, each with its reason.
+    windows : WindowSet or None
+        Of the classes that occur; none where there is no window.
+    left_out : DataFrame
+        One row a window that cannot be had, as
+        `boldformer.data.event_windows.list_windows` has it, and one row an event of a
+        run that was set aside or of another type than the classes.
     """
-    runs, set_aside = _on_one_grid(*_prepare(dataset, pipeline, store, **how))
-    table, outside = make_table(dataset, runs, labels, window)
-    _tell(outside)
-    return WindowSet(table, runs, mask), set_aside + outside
+    every, set_aside = _prepare(dataset, pipeline, store, **how)
+    runs, off_grid = _on_one_grid(every)
+    set_aside += off_grid
+    log_set_aside(set_aside)
+    table, outside = list_windows(dataset, runs, labels, window)
+    log_set_aside(named(outside))
+    reasons = dict(set_aside)
+    lost = [
+        unused_events(recording, reasons.get(recording.name, "it was set aside"))
+        for recording in dataset
+        if recording.name not in runs
+    ]
+    read = dataset.filter(lambda recording: recording.name in runs)
+    windows = None if table.empty else WindowSet(table, runs, mask)
+    return windows, stacked([outside, *lost, *of_no_class(read, labels)])
+
+
+def of_no_class(dataset: Dataset, classes: Sequence[str]) -> Iterator[pd.DataFrame]:
+    """List the events of other types than the classes, for each recording."""
+    reason = f"its label is none of the classes ({', '.join(map(str, classes))})"
+    for recording in dataset:
+        yield unused_events(recording, reason, besides=classes)
+
+
+def unused_events(
+    recording: Recording, reason: str, besides: Sequence[str] = ()
+) -> pd.DataFrame:
+    """List events that no window is read of, as `list_windows` lists them.
+
+    Parameters
+    ----------
+    recording : Recording
+        Its events.
+    reason : str
+        Why.
+    besides : sequence of str
+        Types of event that are read.
+    """
+    events = recording.events
+    unused = events[~events["trial_type"].isin(besides)]
+    told = unused.rename(columns={"trial_type": "label"}).assign(
+        recording=recording.name, start_s=np.nan, reason=reason
+    )
+    return told[LEFT_OUT]
+
+
+def log_set_aside(set_aside: SetAside) -> None:
+    """Warn of what is left out, once a reason: the first of each, and how many more."""
+    found: dict[str, list[str]] = {}
+    for what, reason in set_aside:
+        found.setdefault(reason, []).append(what)
+    for reason, several in list(found.items())[:_MOST_TOLD]:
+        more = f" (and {len(several) - 1} more)" if len(several) > 1 else ""
+        logger.warning("set aside: %s%s: %s", several[0], more, reason)
+    left = len(found) - _MOST_TOLD
+    if left > 0:
+        logger.warning("set aside: more, for %d other reasons", left)
 
 
 def _prepare(
@@ -184,16 +252,7 @@ def _prepare(
 
 def _on_one_grid(
     runs: dict[str, PreparedRun],
-    set_aside: SetAside,
-    told: Collection[tuple[str, str]] = (),
 ) -> tuple[dict[str, PreparedRun], SetAside]:
     same, others = one_grid(list(runs.values()))
     off_grid = [(name, "its grid differs from that of most runs") for name in others]
-    _tell([*set_aside, *off_grid], told)
-    return {run.name: run for run in same}, [*set_aside, *off_grid]
-
-
-def _tell(set_aside: SetAside, told: Collection[tuple[str, str]] = ()) -> None:
-    for what, reason in set_aside:
-        if (what, reason) not in told:
-            logger.warning("set aside: %s: %s", what, reason)
+    return {run.name: run for run in same}, off_grid

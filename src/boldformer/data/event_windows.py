@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,8 @@ from boldformer.preprocessing.frame_alignment import frames_covering, frames_fro
 
 # Events shorter than this still evoke a response of about this length.
 _MIN_LENGTH_S = 6.0
+
+LEFT_OUT = ["recording", "onset", "duration", "label", "start_s", "reason"]
 
 
 def used_window(
@@ -62,7 +64,40 @@ def make_table(
     labels: Sequence[str],
     config: WindowConfig,
 ) -> tuple[pd.DataFrame, list[tuple[str, str]]]:
-    """List the windows of every event.
+    """List the windows of every event; there must be one.
+
+    Parameters
+    ----------
+    dataset, runs, labels, config
+        See `list_windows`.
+
+    Returns
+    -------
+    table : DataFrame
+        See `list_windows`.
+    set_aside : list of (str, str)
+        Windows that leave their run or meet a gap, and events named twice, each with
+        its reason.
+
+    Raises
+    ------
+    InputError
+        When no window is left, or the same frames have two labels.
+    """
+    table, left_out = list_windows(dataset, runs, labels, config)
+    if table.empty:
+        used = dataset.filter(lambda recording: recording.name in runs)
+        raise no_window(left_out, used_window(used, labels, config))
+    return table, named(left_out)
+
+
+def list_windows(
+    dataset: Dataset,
+    runs: Mapping[str, PreparedRun],
+    labels: Sequence[str],
+    config: WindowConfig,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """List the windows of every event, and those that there cannot be.
 
     A window begins at ``onset + delay``, a further one every ``stride`` seconds while
     it ends before the event (so delayed) does. It has ``round(length / step)`` steps.
@@ -89,43 +124,68 @@ def make_table(
         ``run``, ``block``, ``onset``, ``duration``, ``label``; ``start_s``, ``step_s``
         and ``n_times`` of the window; ``first_frame`` and ``n_frames`` that it reads;
         ``t_r``, ``n_run_frames``, ``content_hash``, ``family``, ``site``,
-        ``space``, ``timing``.
-    set_aside : list of (str, str)
-        Windows that leave their run or meet a gap, and events named twice.
+        ``space``, ``timing``. Empty where there is none.
+    left_out : DataFrame
+        One row a window that leaves its run, meets a gap or repeats another one:
+        ``recording``, ``onset``, ``duration``, ``label``, ``start_s``, ``reason``.
 
     Raises
     ------
     InputError
-        When no window is left, or the same frames have two labels.
+        When the same frames have two labels.
     """
     used = dataset.filter(lambda recording: recording.name in runs)
     config = used_window(used, labels, config)
     rows: list[dict[str, Any]] = []
-    set_aside: list[tuple[str, str]] = []
+    outside: list[dict[str, Any]] = []
     for recording in used:
-        kept, outside = _run_windows(recording, runs[recording.name], labels, config)
+        kept, lost = _run_windows(recording, runs[recording.name], labels, config)
         rows += kept
-        set_aside += outside
+        outside += lost
+    left_out = pd.DataFrame(outside, columns=LEFT_OUT)
     if not rows:
-        raise InputError(
-            "no window lies inside its run",
-            wanted="events with frames for "
-            f"{config.delay_s:g}–{config.delay_s + config.length_s:g} s after onset",
-            received=f"{set_aside[0][0]}: {set_aside[0][1]}"
-            if set_aside
-            else "no event of these labels",
-        )
+        return pd.DataFrame(), left_out
     table, twice = _counted_once(pd.DataFrame(rows))
     table.insert(0, "window", np.arange(len(table)))
-    return table, set_aside + twice
+    return table, stacked([left_out, twice])
 
 
-def _counted_once(table: pd.DataFrame) -> tuple[pd.DataFrame, list[tuple[str, str]]]:
+def stacked(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
+    """Put tables of what was left out one below the other."""
+    # Empty ones have no types, and would take them from the others' columns.
+    some = [table for table in tables if len(table)]
+    if not some:
+        return pd.DataFrame(columns=LEFT_OUT)
+    return pd.concat(some, ignore_index=True)
+
+
+def named(left_out: pd.DataFrame) -> list[tuple[str, str]]:
+    """Name what was left out, each with its reason: ``sub-01: left at 6 s``."""
+    return [
+        (f"{row.recording}: {row.label} at {row.onset:g} s", row.reason)
+        for row in left_out.itertuples()
+    ]
+
+
+def no_window(left_out: pd.DataFrame, config: WindowConfig) -> InputError:
+    """Say that no window can be had, and why."""
+    received = "no event of these labels"
+    if len(left_out):
+        received = ": ".join(named(left_out)[0])
+    return InputError(
+        "no window lies inside its run",
+        wanted="events with frames for "
+        f"{config.delay_s:g}–{config.delay_s + config.length_s:g} s after onset",
+        received=received,
+    )
+
+
+def _counted_once(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Leave out windows with the frames of an earlier one of the same label."""
     frames = ["recording", "first_frame", "n_frames"]
     again = table.duplicated(frames).to_numpy()
     if not again.any():
-        return table, []
+        return table, pd.DataFrame()
     labels = table.groupby(frames, sort=False)["label"].transform("nunique")
     if (labels > 1).any():
         one = table[(labels > 1).to_numpy()].iloc[0]
@@ -140,10 +200,7 @@ def _counted_once(table: pd.DataFrame) -> tuple[pd.DataFrame, list[tuple[str, st
             fix="choose one of the two with --labels or a label table",
         )
     reason = "its frames are those of an earlier event of the same label: counted once"
-    twice = [
-        (f"{row.recording}: {row.label} at {row.onset:g} s", reason)
-        for row in table[again].itertuples()
-    ]
+    twice = table[again].assign(reason=reason)[LEFT_OUT]
     return table[~again].reset_index(drop=True), twice
 
 
@@ -152,18 +209,19 @@ def _run_windows(
     run: PreparedRun,
     labels: Sequence[str],
     config: WindowConfig,
-) -> tuple[list[dict[str, Any]], list[tuple[str, str]]]:
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     rows: list[dict[str, Any]] = []
-    outside: list[tuple[str, str]] = []
+    outside: list[dict[str, Any]] = []
     events = recording.events
     for event in events[events["trial_type"].isin(labels)].itertuples():
         for start_s in _starts(recording, event, config):
+            row = _row(recording, run, event)
             place = _place(recording, run, event, start_s, config)
             if isinstance(place, str):
-                where = f"{recording.name}: {event.trial_type} at {event.onset:g} s"
-                outside.append((where, place))
+                lost = row | {"start_s": start_s, "reason": place}
+                outside.append({column: lost[column] for column in LEFT_OUT})
             else:
-                rows.append(_row(recording, run, event) | place)
+                rows.append(row | place)
     return rows, outside
 
 

@@ -81,7 +81,7 @@ def resolve_labels(
     InputError
         See `choose_labels`; also for a label that holds the separator itself.
     """
-    single = _single(labels, set(dataset.event_types))
+    single = single_labels(labels, set(dataset.event_types))
     chosen = choose_labels(dataset, single)
     if not any(overlap(recording.events, chosen) for recording in dataset):
         return dataset, choose_labels(dataset, labels)
@@ -92,7 +92,7 @@ def resolve_labels(
 
 def with_label_sets(dataset: Dataset, classes: Sequence[str]) -> Dataset:
     """Cut the recordings of a dataset into the label sets that `classes` name."""
-    single = _single(classes, set(dataset.event_types))
+    single = single_labels(classes, set(dataset.event_types))
     cut = tuple(
         replace(recording, events=label_sets(recording.events, single))
         for recording in dataset
@@ -100,8 +100,16 @@ def with_label_sets(dataset: Dataset, classes: Sequence[str]) -> Dataset:
     return replace(dataset, recordings=cut)
 
 
-def _single(labels: Sequence[str], known: set[str]) -> list[str]:
-    """Labels that `labels` or the sets among them are made of."""
+def single_labels(labels: Sequence[str], known: set[str]) -> list[str]:
+    """Name the labels that `labels`, or the sets among them, are made of.
+
+    Parameters
+    ----------
+    labels : sequence of str
+        Labels, or sets of labels as `resolve_labels` names them.
+    known : set of str
+        Event types; one of them is no set, whatever its name.
+    """
     parts: list[str] = []
     for label in labels:
         parts += [label] if label in known else label.split(SEPARATOR)

@@ -10,10 +10,13 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from boldformer.errors import InputError
+from boldformer.data import dataset_words
+from boldformer.errors import InputError, did_you_mean
+
+SIDES = ("train", "test")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Recording:
     """A BOLD run on disk, whatever source it came from.
 
@@ -89,13 +92,20 @@ class Recording:
         }
         return "_".join(f"{key}-{value}" for key, value in entities.items() if value)
 
+    def __repr__(self) -> str:
+        """Name, repetition time and labels, in one line."""
+        labels = sorted(map(str, self.events["trial_type"].unique()))
+        events = dataset_words.counted(len(self.events), "event")
+        of = f" of {dataset_words.listed(labels)}" if labels else ""
+        return f"<Recording {self.name!r}: TR {self.t_r:g} s; {events}{of}>"
+
     def times_s(self, n_times: int) -> np.ndarray:
         """When each frame was acquired, on the clock of the events, (n_times,)."""
         numbers = np.array(self.frame_numbers or range(n_times))
         return self.start_s + numbers * self.t_r
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
     """Recordings that belong together.
 
@@ -137,6 +147,13 @@ class Dataset:
         """Iterate over the recordings."""
         return iter(self.recordings)
 
+    def __repr__(self) -> str:
+        """Name, numbers and labels, in one line."""
+        return dataset_words.sentence(self)
+
+    def _repr_html_(self) -> str:
+        return dataset_words.table(self)
+
     @property
     def subject_labels(self) -> list[str]:
         """Subjects in sorted order."""
@@ -166,7 +183,7 @@ class Dataset:
 
     def subjects(
         self,
-        which: Literal["train", "test"] | Iterable[str],
+        which: str | Iterable[str],
         *,
         test_fraction: float = 0.2,
         seed: int = 0,
@@ -175,10 +192,11 @@ class Dataset:
 
         Parameters
         ----------
-        which : {"train", "test"} or iterable of str
-            Subject labels, or a side of the dataset's split: the one that a column
-            ``split`` of ``participants.tsv`` names, else a random but repeatable
-            one of whole subjects.
+        which : str or iterable of str
+            A subject's label or several, with or without ``sub-``; or ``"train"`` or
+            ``"test"``, a side of the dataset's split: the one that a column ``split``
+            of ``participants.tsv`` names, else a random but repeatable one of whole
+            subjects.
         test_fraction : float
             Share of subjects on the test side of a random split.
         seed : int
@@ -187,24 +205,40 @@ class Dataset:
         Raises
         ------
         InputError
-            For a subject the dataset does not have, or a split of one subject.
+            For a subject the dataset does not have, no subject at all, or a split of
+            one subject.
         """
-        if which in ("train", "test"):
-            chosen = self._split_side(str(which), test_fraction, seed)
+        if isinstance(which, str) and which in SIDES:
+            chosen = self._split_side(which, test_fraction, seed)
         else:
-            chosen = {str(label).removeprefix("sub-") for label in which}
-            unknown = sorted(chosen - set(self.subject_labels))
-            if unknown:
-                raise InputError(
-                    f"unknown subject {unknown[0]!r}",
-                    wanted=f"one of {', '.join(self.subject_labels)}",
-                )
+            chosen = self._named([which] if isinstance(which, str) else list(which))
         return self.filter(lambda recording: recording.subject in chosen)
+
+    def _named(self, labels: list[str]) -> set[str]:
+        known = self.subject_labels
+        chosen = {str(label).removeprefix("sub-") for label in labels}
+        for label in sorted(chosen - set(known)):
+            raise InputError(
+                f"unknown subject {label!r}",
+                wanted=f"one of {dataset_words.listed(known, 20)}, or a side of the "
+                f"split, {' or '.join(SIDES)}",
+                fix=did_you_mean(label, [*known, *SIDES]),
+            )
+        if not chosen:
+            raise InputError("no subject was named", wanted="at least one label")
+        return chosen
 
     def _split_side(self, side: str, test_fraction: float, seed: int) -> set[str]:
         named = {r.subject: r.participant.get("split", "") for r in self.recordings}
         if any(named.values()):
-            return {subject for subject, split in named.items() if split == side}
+            chosen = {subject for subject, split in named.items() if split == side}
+            if not chosen:
+                raise InputError(
+                    f"participants.tsv puts no subject on the {side} side",
+                    wanted=f"{side!r} in its column split",
+                    received=dataset_words.listed(sorted(set(named.values()))),
+                )
+            return chosen
         labels = self.subject_labels
         if len(labels) < 2:
             raise InputError(

@@ -76,6 +76,23 @@ def model_parameters(name: str) -> dict[str, Any]:
     return {key: p.default for key, p in parameters.items() if key not in _SIZES}
 
 
+def parameters_of(model: DecoderModel) -> dict[str, Any]:
+    """Parameters that a model was built with, but for its sizes.
+
+    Parameters
+    ----------
+    model : DecoderModel
+        Of a registered class.
+
+    Returns
+    -------
+    dict
+        What `create` takes besides the sizes to build the same.
+    """
+    config = model.get_config()
+    return {key: value for key, value in config.items() if key not in _SIZES}
+
+
 def check_parameters(name: str, parameters: Mapping[str, Any]) -> None:
     """Refuse what a model is not called, has no parameter for, or cannot take.
 

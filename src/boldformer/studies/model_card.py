@@ -37,7 +37,7 @@ data left to be tested on.
 from boldformer import Decoder, open_dataset
 
 decoder = Decoder.load("this-folder")
-decoder.predict_proba(open_dataset("your-dataset"))
+decoder.predict_events(open_dataset("your-dataset"))
 ```
 
 Recordings are prepared exactly as the model's own were; others are refused.
