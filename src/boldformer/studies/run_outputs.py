@@ -19,6 +19,7 @@ from boldformer.evaluation.learning_curve import curve_table
 from boldformer.interpretation.maps import DESCRIPTIONS, to_image
 from boldformer.studies.run_metrics import Evidence
 from boldformer.studies.run_robustness import null_table
+from boldformer.visualization.report import REPORT_FILE, REPORT_RECORD
 
 RUN_FILE = "run.toml"
 # All that a run writes; with --overwrite this goes, and nothing else. Of ``work`` the
@@ -26,7 +27,8 @@ RUN_FILE = "run.toml"
 WRITTEN = (
     "dataset_description.json",
     ".bidsignore",
-    "report.html",
+    REPORT_FILE,
+    REPORT_RECORD,
     "metrics.json",
     "predictions.tsv",
     "splits.tsv",

@@ -5,12 +5,28 @@ from __future__ import annotations
 import itertools
 from pathlib import Path
 
-from boldformer.data.atomic import write_text
+from boldformer import __version__
+from boldformer.data.atomic import write_json, write_text
+from boldformer.data.hashes import file_hashes
 from boldformer.visualization import report_tables as tables
 from boldformer.visualization import words
 from boldformer.visualization.figures import Picture, make_figures
 from boldformer.visualization.finished_run import FinishedRun, load_results
 from boldformer.visualization.page import render_page
+
+REPORT_FILE = "report.html"
+# Says which files the report was drawn from, and what was drawn: a report that is
+# built again brings its own, and the record of the run stays as it is.
+REPORT_RECORD = "report.json"
+DRAWN = (REPORT_FILE, "figures")
+_DRAWN_FROM = (
+    "run.toml",
+    "metrics.json",
+    "predictions.tsv",
+    "history.tsv",
+    "permutations.tsv",
+    "maps",
+)
 
 
 def build_report(out_dir: str | Path) -> Path:
@@ -20,7 +36,7 @@ def build_report(out_dir: str | Path) -> Path:
     ----------
     out_dir : path
         Folder that ``boldformer run`` wrote; only its documented files are read.
-        ``figures/`` in it is replaced.
+        ``figures/`` in it is replaced, and the hashes in ``report.json``.
 
     Returns
     -------
@@ -35,8 +51,18 @@ def build_report(out_dir: str | Path) -> Path:
     """
     results = load_results(out_dir)
     pictures, maps = make_figures(results)
-    target = results.folder / "report.html"
+    target = results.folder / REPORT_FILE
     write_text(target, render(results, pictures, maps))
+    write_json(
+        results.folder / REPORT_RECORD,
+        {
+            "format": "boldformer-report",
+            "version": 1,
+            "boldformer": __version__,
+            "drawn_from": file_hashes(results.folder, _DRAWN_FROM),
+            "files": file_hashes(results.folder, DRAWN),
+        },
+    )
     return target
 
 
