@@ -136,12 +136,21 @@ def test_the_sentences_of_the_verdict_are_written_again(plain: Any) -> None:
     assert "verdict.sentences[1] does not follow" in verify(plain.out).line
 
 
-def test_words_of_another_version_are_forgiven(plain: Any) -> None:
+def test_words_and_keys_of_another_version_are_forgiven(plain: Any) -> None:
     plain.metrics(setting("verdict.sentences.1", "It beats chance, we said then."))
+    plain.metrics(lambda metrics: metrics["verdict"].pop("beats"))
+    plain.metrics(lambda metrics: metrics["protocol"].update(scheme="By subject."))
     plain.edit("record.json", setting("versions.boldformer", "0.0.9"))
     found = verify(plain.out)
-    assert found.holds
+    assert found.holds, found.line
     assert "versions differ: boldformer 0.0.9" in found.line
+    plain.metrics(setting("verdict.beats_linear", True))
+    assert "verdict.beats_linear does not follow" in verify(plain.out).line
+
+
+def test_a_key_that_goes_is_missed(plain: Any) -> None:
+    plain.metrics(lambda metrics: metrics["verdict"].pop("beats"))
+    assert "verdict does not follow from the predictions" in verify(plain.out).problems
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,8 @@ from boldformer.studies import verification_inputs as inputs
 from boldformer.studies import verification_protocol as protocol
 from boldformer.studies import verification_scores as scores
 from boldformer.studies.records import RECORD_FILE, RECORDED
-from boldformer.studies.system import versions
 from boldformer.studies.verification_inputs import listed
-from boldformer.studies.verification_reading import Recorded, difference
+from boldformer.studies.verification_reading import Recorded
 from boldformer.training.weights import load_model
 from boldformer.visualization.report import DRAWN, REPORT_FILE, REPORT_RECORD
 
@@ -160,8 +159,8 @@ def _weights(run: Recorded) -> Iterator[str]:
     n_parameters = sum(parameter.numel() for parameter in model.parameters())
     again = {"n_parameters": n_parameters, "config": model.get_config()}
     said = {key: metrics["model"][key] for key in again}
-    where = difference(again, said, "model")
-    if difference(n_parameters, metrics["compute"]["n_parameters"], "compute"):
+    where = run.difference(again, said, "model")
+    if run.difference(n_parameters, metrics["compute"]["n_parameters"], "compute"):
         where = where or "compute.n_parameters"
     if where:
         yield f"{where} is not that of model/"
@@ -177,7 +176,9 @@ def _decoder(run: Recorded) -> Iterator[str]:
         "pipeline_hash": metrics["preprocessing"]["hash"],
         "window": {k: metrics["window"][k] for k in decoder["window"]},
     }
-    where = difference({key: decoder[key] for key in said}, said, "model/decoder.json")
+    where = run.difference(
+        {key: decoder[key] for key in said}, said, "model/decoder.json"
+    )
     if where:
         yield f"{where} is not what metrics.json says"
 
@@ -187,7 +188,7 @@ def _notes(run: Recorded) -> Iterator[str]:
         yield from inputs.absent(run)
     except _UNREADABLE:
         yield "inputs are not checked"
-    now, then = versions(), run.record["versions"]
+    now, then = run.versions, run.record["versions"]
     differ = [
         f"{name} {then[name]} → {now.get(name, 'not installed')}"
         for name in then

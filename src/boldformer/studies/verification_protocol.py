@@ -20,7 +20,7 @@ from boldformer.data.splits import configured_splits
 from boldformer.preprocessing.pipeline import Pipeline
 from boldformer.studies.run_columns import MODES
 from boldformer.studies.run_outputs import RUN_FILE
-from boldformer.studies.verification_reading import Recorded, difference
+from boldformer.studies.verification_reading import Recorded
 
 # Which check of the audit looks at what was fitted, by its purpose.
 _CHECK_OF = {"fit": "fitting", "stop": "stopping", "select": "selection"}
@@ -48,7 +48,7 @@ def splits(run: Recorded) -> Iterator[str]:
         "n_repeats": found.repeats,
     }
     said = {key: run.metrics["protocol"][key] for key in again}
-    where = difference(again, said, "protocol")
+    where = run.difference(again, said, "protocol")
     if where:
         yield f"{where} does not follow from splits.tsv"
 
@@ -61,11 +61,11 @@ def folds_asked(run: Recorded) -> Iterator[str]:
     made = configured_splits(run.windows, evaluation)
     again = {
         "unit": made.unit,
-        "scheme": made.scheme,
+        "scheme": made.scheme if run.same_version("boldformer") else said["scheme"],
         "n_folds": len(made.folds),
         "n_repeats": made.repeats,
     }
-    where = difference(again, {key: said[key] for key in again}, "protocol")
+    where = run.difference(again, {key: said[key] for key in again}, "protocol")
     if where:
         yield f"{where} is not what {RUN_FILE} asks for"
     drawn_alike = run.same_version("numpy", "scikit-learn")
@@ -141,7 +141,7 @@ def settings(run: Recorded) -> Iterator[str]:
         "window": (_window_asked(run), {k: window[k] for k in to_dict(asked.window)}),
     }
     for name, (wanted, said) in pairs.items():
-        where = difference(wanted, said, name)
+        where = run.difference(wanted, said, name)
         if where:
             yield f"{where} is not what {RUN_FILE} asks for"
     if not _labels_fit(list(asked.data.labels), metrics["labels"]):
@@ -174,8 +174,8 @@ def preprocessing(run: Recorded) -> Iterator[str]:
         yield "preprocessing.hash is not that of preprocessing.steps"
     if said["mode"] != MODES[done.is_causal]:
         yield "preprocessing.mode is not that of preprocessing.steps"
-    if not grid_is_there(run):
-        return
+    if not (grid_is_there(run) and run.same_version("boldformer")):
+        return  # the steps of a recipe are a version's own
     if done.hash not in _hashes(asked):
         yield f"preprocessing.steps are not what {RUN_FILE} asks for"
     for cell in run.metrics["columns"]["cells"]:

@@ -129,8 +129,31 @@ class Recorded:
 
     def same_version(self, *names: str) -> bool:
         """Tell whether packages are those that the run was computed with."""
-        now, then = versions(), self.record["versions"]
+        now, then = self.versions, self.record["versions"]
         return all(now.get(name) == then.get(name) for name in names)
+
+    @cached_property
+    def versions(self) -> dict[str, str]:
+        """Versions that are installed here."""
+        return versions()
+
+    def difference(
+        self, again: Any, recorded: Any, where: str, tolerance: float = _TOLERANCE
+    ) -> str:
+        """Path of the first value that is not the same; empty where all are.
+
+        Parameters
+        ----------
+        again, recorded
+            JSON-ready values. Keys that only one of them has differ, unless another
+            version wrote them: from version to version keys are added.
+        where : str
+            Path of both.
+        tolerance : float
+            Between numbers.
+        """
+        strict = self.same_version("boldformer")
+        return _difference(again, recorded, where, tolerance, strict)
 
 
 def read_predictions(path: Path) -> pd.DataFrame:
@@ -143,24 +166,14 @@ def read_predictions(path: Path) -> pd.DataFrame:
     return table.astype(kinds)
 
 
-def difference(
-    again: Any, recorded: Any, where: str, tolerance: float = _TOLERANCE
+def _difference(
+    again: Any, recorded: Any, where: str, tolerance: float, strict: bool
 ) -> str:
-    """Path of the first value that is not the same; empty where all are.
-
-    Parameters
-    ----------
-    again, recorded
-        JSON-ready values.
-    where : str
-        Path of both.
-    tolerance : float
-        Between numbers.
-    """
     if isinstance(again, dict) and isinstance(recorded, dict):
-        if set(again) != set(recorded):
+        if strict and set(again) != set(recorded):
             return where
-        pairs = [(again[key], recorded[key], f"{where}.{key}") for key in again]
+        common = [key for key in again if key in recorded]
+        pairs = [(again[key], recorded[key], f"{where}.{key}") for key in common]
     elif isinstance(again, (list, tuple)) and isinstance(recorded, list):
         if len(again) != len(recorded):
             return where
@@ -168,7 +181,7 @@ def difference(
         pairs = [(a, b, f"{where}[{k}]") for k, (a, b) in numbered]
     else:
         return "" if _same(again, recorded, tolerance) else where
-    found = (difference(*pair, tolerance) for pair in pairs)
+    found = (_difference(*pair, tolerance, strict) for pair in pairs)
     return next(filter(None, found), "")
 
 

@@ -27,7 +27,6 @@ from boldformer.studies.run_scores import (
 )
 from boldformer.studies.verification_reading import (
     Recorded,
-    difference,
     read_predictions,
 )
 
@@ -44,7 +43,7 @@ def counts(run: Recorded) -> Iterator[str]:
     columns = [n for n in run.predictions if str(n).startswith("probability_")]
     if columns != [f"probability_{label}" for label in labels]:
         yield "labels are not the classes of predictions.tsv"
-    if difference(1 / len(labels), metrics["chance"], "chance"):
+    if run.difference(1 / len(labels), metrics["chance"], "chance"):
         yield "chance is not one over the number of labels"
     said, found = metrics["windows_per_label"], windows["label"].value_counts()
     again = {label: int(found.get(label, 0)) for label in labels}
@@ -54,8 +53,8 @@ def counts(run: Recorded) -> Iterator[str]:
             "n_runs": windows["recording"].nunique(),
         }
         listed = {key: metrics["dataset"][key] for key in dataset}
-        yield from _unlike(again, said, "windows_per_label")
-        yield from _unlike(dataset, listed, "dataset")
+        yield from _unlike(run, again, said, "windows_per_label")
+        yield from _unlike(run, dataset, listed, "dataset")
     elif not run.settings.evaluation.split:
         yield "n_windows is not the number of windows in predictions.tsv"
     elif list(said) != labels or any(said[label] < again[label] for label in labels):
@@ -73,7 +72,10 @@ def scores(run: Recorded) -> Iterator[str]:
     given = {name: run.probabilities(table) for name, table in run.tables.items()}
     summary = _summarised(run, given)
     yield from _unlike(
-        summary.pop("interval"), metrics["protocol"]["interval"], "protocol.interval"
+        run,
+        summary.pop("interval"),
+        metrics["protocol"]["interval"],
+        "protocol.interval",
     )
     said = {key: metrics[key] for key in summary}
     if not run.same_version("boldformer"):
@@ -86,7 +88,7 @@ def scores(run: Recorded) -> Iterator[str]:
         "repeats": repeat_scores(run.truth, given, first["repeat"].to_numpy()),
     }
     for key, value in again.items():
-        yield from _unlike(value, said.get(key, metrics[key]), key)
+        yield from _unlike(run, value, said.get(key, metrics[key]), key)
 
 
 def _summarised(run: Recorded, given: dict[str, np.ndarray]) -> dict[str, Any]:
@@ -141,10 +143,10 @@ def folds(run: Recorded) -> Iterator[str]:
     if len(again) == len(said):
         # What only the fit itself could tell is taken as it is.
         again = [{**one, **found} for one, found in zip(said, again, strict=True)]
-    yield from _unlike(again, said, "folds")
+    yield from _unlike(run, again, said, "folds")
     seconds = sum(fold["seconds"] for fold in said)
     listed = metrics["compute"]["training_seconds"]
-    yield from _unlike(seconds, listed, "compute.training_seconds")
+    yield from _unlike(run, seconds, listed, "compute.training_seconds")
 
 
 def calibration(run: Recorded) -> Iterator[str]:
@@ -164,13 +166,13 @@ def calibration(run: Recorded) -> Iterator[str]:
         if found.untempered is not None:
             where = f"calibration.{name}.before"
             yield from _unlike(
-                again.pop("before"), listed["before"], where, tolerance=_RECOVERED
+                run, again.pop("before"), listed["before"], where, tolerance=_RECOVERED
             )
         elif fitted and name != run.decoder:
             # A fold without anything to fit has no temperature: which is not said.
             again = {"after": again["before"]}
         said_of_it = {key: listed[key] for key in again}
-        yield from _unlike(again, said_of_it, f"calibration.{name}")
+        yield from _unlike(run, again, said_of_it, f"calibration.{name}")
 
 
 def _untempered(
@@ -204,7 +206,9 @@ def permutation(run: Recorded) -> Iterator[str]:
         score = null.get("score") if score is None else score
         test = PermutationTest(score, drawn) if len(drawn) else None
         again = Null(name, test, null["reason"]).to_dict()
-        yield from _unlike(again, null, f"permutation[{place}]", "permutations.tsv")
+        yield from _unlike(
+            run, again, null, f"permutation[{place}]", "permutations.tsv"
+        )
         asked = evaluation.n_permutations if ours else evaluation.linear_permutations
         if asked >= 0 and len(drawn) not in (0, asked):
             yield f"run.toml asks for {asked} shuffles of {name}, not {len(drawn)}"
@@ -218,8 +222,9 @@ def curve(run: Recorded) -> Iterator[str]:
     numbers = list(listed.columns.drop("decoder"))
     table = _read_numbers(run.out / "learning_curve.tsv", *numbers)[list(listed)]
     rows, again = (_plain(one) for one in (listed, table))
-    yield from _unlike(again, rows, "learning_curve", "learning_curve.tsv")
+    yield from _unlike(run, again, rows, "learning_curve", "learning_curve.tsv")
     yield from _unlike(
+        run,
         {"unit": run.splits.unit, "metric": VERDICT_METRIC},
         {key: said[key] for key in ("unit", "metric")},
         "learning_curve",
@@ -248,7 +253,7 @@ def columns(run: Recorded) -> Iterator[str]:
         mode,
         metrics["preprocessing"]["hash"],
     )
-    yield from _unlike(again, metrics["columns"], "columns")
+    yield from _unlike(run, again, metrics["columns"], "columns")
     twin = mode == "causal" or bool(other.probabilities)
     if metrics["preprocessing"]["causal_twin_available"] != twin:
         yield "preprocessing.causal_twin_available does not follow from columns/"
@@ -286,7 +291,9 @@ def set_aside(run: Recorded) -> Iterator[str]:
         run.out / "set_aside.tsv", sep="\t", keep_default_na=False, dtype=str
     )
     rows = table[["what", "reason"]].to_dict("records")
-    yield from _unlike(rows, run.metrics["set_aside"], "set_aside", "set_aside.tsv")
+    yield from _unlike(
+        run, rows, run.metrics["set_aside"], "set_aside", "set_aside.tsv"
+    )
 
 
 def _read_numbers(path: Path, *columns: str) -> pd.DataFrame:
@@ -300,6 +307,7 @@ def _plain(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _unlike(
+    run: Recorded,
     again: Any,
     recorded: Any,
     where: str,
@@ -307,6 +315,6 @@ def _unlike(
     *,
     tolerance: float = 1e-9,
 ) -> Iterator[str]:
-    found = difference(again, recorded, where, tolerance)
+    found = run.difference(again, recorded, where, tolerance)
     if found:
         yield f"{found} does not follow from {source}"
