@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from boldformer.config import DataConfig, RunConfig, to_toml
+from boldformer.data.hashes import file_hashes
 from boldformer.errors import InputError
 from boldformer.visualization import build_report
 from boldformer.visualization.finished_run import load_results
@@ -241,6 +242,20 @@ def test_building_it_again_changes_nothing(fabricated):
     first = build_report(out).read_bytes()
     assert build_report(out).read_bytes() == first
     assert not [p for p in out.rglob("*") if p.name.startswith(".partial")]
+
+
+def test_it_says_what_was_drawn_and_from_which_files(fabricated):
+    out = fabricated(n_mapped=0)
+    build_report(out)
+    record = json.loads((out / "report.json").read_text())
+    assert record["files"] == file_hashes(out, ("report.html", "figures"))
+    assert set(record["files"]) > {"report.html", "figures/confusion.svg"}
+    assert {"metrics.json", "predictions.tsv"} <= set(record["drawn_from"])
+    assert file_hashes(out, record["drawn_from"]) == record["drawn_from"]
+    (out / "metrics.json").write_text((out / "metrics.json").read_text() + "\n")
+    build_report(out)
+    again = json.loads((out / "report.json").read_text())
+    assert again["drawn_from"]["metrics.json"] != record["drawn_from"]["metrics.json"]
 
 
 def test_a_folder_without_a_run_ends_in_one_line(tmp_path):

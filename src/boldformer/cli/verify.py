@@ -16,8 +16,9 @@ def verify(
 ) -> int:
     """Check that a finished run still agrees with its record, in one line.
 
-    Predictions, split, weights and prepared runs are hashed, and the scores computed
-    again. Exit code 0 says that the result holds, 1 that it does not.
+    All files are hashed, the report and the recordings among them, and what follows
+    from tables and settings is computed again. Exit code 0 says that the result holds,
+    1 that it does not.
     """
     from boldformer.studies.verification import verify as verify_result
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +10,7 @@ import pandas as pd
 
 from boldformer.data import images
 from boldformer.data.confounds import groups_of, read_confounds
+from boldformer.data.hashes import source_content, source_of
 from boldformer.data.motion import count_marked_non_steady, read_motion
 from boldformer.data.quality import dvars
 from boldformer.data.reading import (
@@ -78,6 +77,7 @@ def prepare_run(recording: Recording, folder: Path, pipeline: Pipeline) -> None:
     frames, raw = frames[n_dropped:].reset_index(drop=True), raw[n_dropped:]
     info = {
         **_source(recording, pipeline),
+        "source_content": source_content(recording),
         "grid": {
             "shape": list(plan.shape),
             "affine": plan.affine.tolist(),
@@ -105,18 +105,11 @@ def _fitting(pipeline: Pipeline, recording: Recording) -> Pipeline:
 
 def _source(recording: Recording, pipeline: Pipeline) -> dict[str, Any]:
     """Identity of what a prepared run was made from, to tell whether it still holds."""
-    inputs = [recording.mask, recording.confounds]
-    inputs += recording.volumes or (recording.bold,)
-    stats = [(path, path.stat()) for path in inputs if path is not None]
-    sources = [[path.name, s.st_size, s.st_mtime_ns] for path, s in stats]
-    chosen = [recording.frames, recording.frame_numbers, recording.start_s]
-    text = json.dumps([sources, chosen, recording.timing])
     return {
         "name": recording.name,
         "t_r": recording.t_r,
         "pipeline_hash": pipeline.hash,
-        "source": recording.bold.name,
-        "source_hash": hashlib.sha256(text.encode()).hexdigest()[:16],
+        **source_of(recording),
     }
 
 

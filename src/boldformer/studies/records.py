@@ -13,12 +13,14 @@ import pandas as pd
 from boldformer import __version__
 from boldformer.data.atomic import write_json, write_text
 from boldformer.data.cohort import SetAside
+from boldformer.data.hashes import file_hashes
 from boldformer.data.windows import WindowSet
 from boldformer.evaluation.intervals import Estimate
 from boldformer.studies.system import versions
 
 RECORD_FILE = "record.json"
-# What a result consists of; figures and report are drawn from these.
+# What a result consists of; figures and report, which have a record of their own
+# (`boldformer.visualization.report`), are drawn from these.
 RECORDED = (
     "run.toml",
     "metrics.json",
@@ -128,9 +130,10 @@ def ends(name: str, estimate: Estimate) -> dict[str, float]:
 
 def inputs_of(windows: WindowSet) -> dict[str, dict[str, str]]:
     """Hashes of every prepared run, and of the file it was made from, by run."""
-    keys = ("source", "source_hash", "pipeline_hash", "content_hash")
+    keys = ("source", "source_hash", "source_content", "pipeline_hash", "content_hash")
     return {
-        name: {key: run.info[key] for key in keys}
+        # Runs that an earlier version prepared say nothing of their source's content.
+        name: {key: run.info[key] for key in keys if key in run.info}
         for name, run in sorted(windows.runs.items())
     }
 
@@ -138,25 +141,6 @@ def inputs_of(windows: WindowSet) -> dict[str, dict[str, str]]:
 def input_hash(inputs: dict[str, dict[str, str]]) -> str:
     """SHA-256 of what `inputs_of` lists."""
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
-
-
-def file_hashes(out: Path) -> dict[str, str]:
-    """SHA-256 of the files of a result, by their path in the output folder."""
-    listed = [out / name for name in RECORDED]
-    files = [
-        f for path in listed for f in (path.rglob("*") if path.is_dir() else [path])
-    ]
-    return {
-        file.relative_to(out).as_posix(): file_hash(file)
-        for file in sorted(files)
-        if file.is_file()
-    }
-
-
-def file_hash(path: Path) -> str:
-    """SHA-256 of one file."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def write_record(out: Path, metrics: dict[str, Any], windows: WindowSet) -> None:
@@ -180,6 +164,6 @@ def write_record(out: Path, metrics: dict[str, Any], windows: WindowSet) -> None
             **metrics["records"],
             "versions": metrics["versions"],
             "inputs": inputs_of(windows),
-            "files": file_hashes(out),
+            "files": file_hashes(out, RECORDED),
         },
     )

@@ -151,7 +151,8 @@ class Decoding(Study[RunConfig]):
         write_results(self.out, evidence, metrics)
         training = self.settings.training
         decoder = Decoder.from_model(final.model, self.cohort, training, final.history)
-        decoder.save(self.out / "model", model_card(metrics))
+        leaky = metrics["protocol"]["leaky"]
+        decoder.save(self.out / "model", model_card(metrics), leaky=leaky)
         write_record(self.out, metrics, self.cohort.windows)
         logger.info("Report")
         return build_report(self.out)

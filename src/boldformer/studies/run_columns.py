@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -26,7 +26,6 @@ from boldformer.evaluation.judge import COMPARED, Judge
 from boldformer.evaluation.out_of_fold import in_every_repeat
 from boldformer.evaluation.predictions import as_written
 from boldformer.preprocessing.pipeline import Pipeline
-from boldformer.studies.run_results import Results
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +33,30 @@ MakeJudge = Callable[[np.ndarray], Judge]
 MODES = ("transductive", "causal")
 LINEAR = "linear_svm"
 NOT_ASKED = "not run, as asked (--no-causal-decoder)"
+
+
+class JudgedRows(Protocol):
+    """Rows of predictions, each of them (n_rows,), and how they were split."""
+
+    @property
+    def targets(self) -> np.ndarray:
+        """Class of each row."""
+        ...
+
+    @property
+    def groups(self) -> np.ndarray:
+        """What intervals resample."""
+        ...
+
+    @property
+    def events(self) -> np.ndarray:
+        """Event of each row."""
+        ...
+
+    @property
+    def splits(self) -> Splits:
+        """Folds."""
+        ...
 
 
 def mode_of(cohort: Cohort) -> str:
@@ -222,7 +245,7 @@ def _kept(part: Splits, place: np.ndarray) -> Splits:
 def columns_table(
     first: dict[str, np.ndarray],
     other: OtherColumn,
-    results: Results,
+    rows: JudgedRows,
     evaluation: EvaluationConfig,
     mode: str,
     pipeline_hash: str,
@@ -235,8 +258,8 @@ def columns_table(
         Out-of-fold probabilities of the decoders that stand in both columns.
     other : OtherColumn
         The other column.
-    results : Results
-        Of the run: classes, groups and events of the rows.
+    rows : JudgedRows
+        Classes, groups and events of the rows.
     evaluation : EvaluationConfig
         Resamples, level and seed.
     mode, pipeline_hash : str
@@ -248,7 +271,7 @@ def columns_table(
         ``cells``: one a decoder and mode, with its scores, or None and the reason;
         ``gaps``: transductive minus causal, over the windows that both have.
     """
-    judge = functools.partial(_judge, results, evaluation)
+    judge = functools.partial(_judge, rows, evaluation)
     cells: list[dict[str, Any]] = []
     gaps: list[dict[str, Any]] = []
     for name, ours in first.items():
@@ -264,15 +287,15 @@ def columns_table(
     return {"cells": cells, "gaps": gaps}
 
 
-def _judge(results: Results, evaluation: EvaluationConfig, rows: np.ndarray) -> Judge:
+def _judge(all_: JudgedRows, evaluation: EvaluationConfig, rows: np.ndarray) -> Judge:
     """Judge some rows, as the run judges all of them."""
     return Judge(
-        results.targets[rows],
-        results.groups[rows],
+        all_.targets[rows],
+        all_.groups[rows],
         evaluation,
-        reuse_widening(results.splits.folds),
+        reuse_widening(all_.splits.folds),
         COMPARED,
-        results.events[rows],
+        all_.events[rows],
     )
 
 

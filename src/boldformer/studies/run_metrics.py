@@ -14,11 +14,8 @@ from boldformer.data.cohort import Cohort
 from boldformer.data.groups import resampling_groups
 from boldformer.data.prepare import confounds_used
 from boldformer.data.splits import Splits
-from boldformer.evaluation.calibration import abstention, calibration_report
-from boldformer.evaluation.classes import class_scores, multilabel_scores
 from boldformer.evaluation.intervals import reuse_widening
 from boldformer.evaluation.learning_curve import CurvePoint
-from boldformer.evaluation.metrics import classification_scores
 from boldformer.evaluation.out_of_fold import OutOfFold
 from boldformer.evaluation.predictions import weights_hash
 from boldformer.evaluation.summary import summarise
@@ -32,6 +29,11 @@ from boldformer.studies.records import (
 from boldformer.studies.run_columns import LINEAR, OtherColumn, columns_table, mode_of
 from boldformer.studies.run_results import Results
 from boldformer.studies.run_robustness import Null
+from boldformer.studies.run_scores import (
+    calibration_of,
+    detailed_scores,
+    repeat_scores,
+)
 from boldformer.studies.system import versions
 from boldformer.training.devices import resolve_device
 
@@ -118,7 +120,7 @@ def assemble(evidence: Evidence, *, total_seconds: float) -> dict[str, Any]:
         **_details(evidence, decoders[evidence.decoder]),
         "repeats": _repeats(evidence),
         "calibration": {
-            name: _calibration(targets, found) for name, found in decoders.items()
+            name: calibration_of(targets, found) for name, found in decoders.items()
         },
         "permutation": [null.to_dict() for null in evidence.nulls],
         "learning_curve": _curves(evidence),
@@ -213,15 +215,12 @@ def _protocol(evidence: Evidence, interval: dict[str, Any]) -> dict[str, Any]:
 
 
 def _details(evidence: Evidence, ours: OutOfFold) -> dict[str, Any]:
-    """Scores of the decoder class by class, label by label, and with abstention."""
-    labels = evidence.cohort.labels
     tested = evidence.results.tested
-    y, given = evidence.results.targets[tested], ours.probabilities[tested]
-    return {
-        "per_class": class_scores(y, given, labels),
-        "multilabel": multilabel_scores(y, given, labels),
-        "abstention": abstention(y, given),
-    }
+    return detailed_scores(
+        evidence.results.targets[tested],
+        ours.probabilities[tested],
+        evidence.cohort.labels,
+    )
 
 
 def _repeats(evidence: Evidence) -> list[dict[str, Any]]:
@@ -231,50 +230,6 @@ def _repeats(evidence: Evidence) -> list[dict[str, Any]]:
         results.targets[results.tested],
         {n: d.probabilities[results.tested] for n, d in evidence.decoders().items()},
         np.arange(len(results.tested))[results.tested] // n_windows,
-    )
-
-
-def repeat_scores(
-    targets: np.ndarray, probabilities: dict[str, np.ndarray], repeat: np.ndarray
-) -> list[dict[str, Any]]:
-    """Score every repeat of a split on its own.
-
-    Parameters
-    ----------
-    targets : ndarray of int, shape (n_rows,)
-        Class of each prediction.
-    probabilities : dict of str to ndarray, shape (n_rows, n_classes)
-        By decoder.
-    repeat : ndarray of int, shape (n_rows,)
-        Which repeat it is from.
-
-    Returns
-    -------
-    list of dict
-        ``repeat``, ``n_windows`` and, by decoder, ``balanced_accuracy``.
-    """
-    found = []
-    for number in np.unique(repeat):
-        rows = repeat == number
-        scores = {
-            name: classification_scores(targets[rows], given[rows])["balanced_accuracy"]
-            for name, given in probabilities.items()
-        }
-        counts = {"repeat": int(number), "n_windows": int(rows.sum())}
-        found.append(counts | {"balanced_accuracy": scores})
-    return found
-
-
-def _calibration(targets: np.ndarray, found: OutOfFold) -> dict[str, Any]:
-    tested = np.isfinite(found.probabilities).all(axis=1)
-    before, after = found.probabilities, found.tempered
-    if found.untempered is not None:
-        before, after = found.untempered, found.probabilities
-    return calibration_report(
-        targets[tested],
-        before[tested],
-        None if after is None else after[tested],
-        found.temperatures,
     )
 
 

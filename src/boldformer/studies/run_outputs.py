@@ -21,6 +21,7 @@ from boldformer.interpretation.maps import DESCRIPTIONS, to_image
 from boldformer.studies.records import mark_leaky
 from boldformer.studies.run_metrics import Evidence
 from boldformer.studies.run_robustness import null_table
+from boldformer.visualization.report import REFERENCES_FILE, REPORT_FILE, REPORT_RECORD
 
 RUN_FILE = "run.toml"
 # All that a run writes; with --overwrite this goes, and nothing else. Of ``work`` the
@@ -28,8 +29,9 @@ RUN_FILE = "run.toml"
 WRITTEN = (
     "dataset_description.json",
     ".bidsignore",
-    "report.html",
-    "methods.bib",
+    REPORT_FILE,
+    REPORT_RECORD,
+    REFERENCES_FILE,
     "metrics.json",
     "predictions.tsv",
     "splits.tsv",

@@ -156,15 +156,37 @@ class Results:
 
     def out_of_fold(self) -> OutOfFold:
         """Predictions in the form that baselines have."""
-        accuracies = tuple(record["training_accuracy"] for record in self.records)
-        fitted = [record["temperature"] for record in self.records]
-        if None in fitted or not fitted:
-            return OutOfFold(self.probabilities, accuracies)
-        of_fold = {r["fold"]: r["temperature"] for r in self.records} | {-1: 1.0}
-        divisors = np.array([of_fold[int(fold)] for fold in self.fold_of])
-        return OutOfFold(
-            self.probabilities,
-            accuracies,
-            tuple(fitted),
-            tempered=as_written(temper(self.probabilities, divisors)),
-        )
+        return with_temperatures(self.probabilities, self.fold_of, self.records)
+
+
+def with_temperatures(
+    probabilities: np.ndarray, fold_of: np.ndarray, records: list[dict[str, Any]]
+) -> OutOfFold:
+    """Put a decoder's predictions beside what the temperatures of its folds make them.
+
+    Parameters
+    ----------
+    probabilities : ndarray, shape (n_rows, n_classes)
+        Out of fold, before any temperature.
+    fold_of : ndarray of int, shape (n_rows,)
+        The fold that tested each row; -1 where none did.
+    records : list of dict
+        ``fold``, ``training_accuracy`` and ``temperature`` of each fold.
+
+    Returns
+    -------
+    OutOfFold
+        Untempered where a fold has no temperature.
+    """
+    accuracies = tuple(record["training_accuracy"] for record in records)
+    fitted = [record["temperature"] for record in records]
+    if None in fitted or not fitted:
+        return OutOfFold(probabilities, accuracies)
+    of_fold = {r["fold"]: r["temperature"] for r in records} | {-1: 1.0}
+    divisors = np.array([of_fold[int(fold)] for fold in fold_of])
+    return OutOfFold(
+        probabilities,
+        accuracies,
+        tuple(fitted),
+        tempered=as_written(temper(probabilities, divisors)),
+    )

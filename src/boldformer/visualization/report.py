@@ -5,7 +5,9 @@ from __future__ import annotations
 import itertools
 from pathlib import Path
 
-from boldformer.data.atomic import write_text
+from boldformer import __version__
+from boldformer.data.atomic import write_json, write_text
+from boldformer.data.hashes import file_hashes
 from boldformer.visualization import report_tables as tables
 from boldformer.visualization import words
 from boldformer.visualization.figures import Picture, make_figures
@@ -13,6 +15,21 @@ from boldformer.visualization.finished_run import FinishedRun, load_results
 from boldformer.visualization.methods_text import methods
 from boldformer.visualization.page import render_page
 from boldformer.visualization.references import Reference, bibliography, cited_in
+
+REPORT_FILE = "report.html"
+# Says which files the report was drawn from, and what was drawn: a report that is
+# built again brings its own, and the record of the run stays as it is.
+REPORT_RECORD = "report.json"
+REFERENCES_FILE = "methods.bib"
+DRAWN = (REPORT_FILE, REFERENCES_FILE, "figures")
+_DRAWN_FROM = (
+    "run.toml",
+    "metrics.json",
+    "predictions.tsv",
+    "history.tsv",
+    "permutations.tsv",
+    "maps",
+)
 
 
 def build_report(out_dir: str | Path) -> Path:
@@ -22,8 +39,8 @@ def build_report(out_dir: str | Path) -> Path:
     ----------
     out_dir : path
         Folder that ``boldformer run`` wrote; only its documented files are read.
-        ``figures/`` in it is replaced, and so is ``methods.bib``, the references of its
-        methods text.
+        ``figures/`` in it is replaced, and so are ``methods.bib``, the references of
+        its methods text, and the hashes in ``report.json``.
 
     Returns
     -------
@@ -38,9 +55,19 @@ def build_report(out_dir: str | Path) -> Path:
     """
     results = load_results(out_dir)
     pictures, maps = make_figures(results)
-    target = results.folder / "report.html"
+    target = results.folder / REPORT_FILE
     write_text(target, render(results, pictures, maps))
-    write_text(results.folder / "methods.bib", bibliography(_cited(results)))
+    write_text(results.folder / REFERENCES_FILE, bibliography(_cited(results)))
+    write_json(
+        results.folder / REPORT_RECORD,
+        {
+            "format": "boldformer-report",
+            "version": 1,
+            "boldformer": __version__,
+            "drawn_from": file_hashes(results.folder, _DRAWN_FROM),
+            "files": file_hashes(results.folder, DRAWN),
+        },
+    )
     return target
 
 
