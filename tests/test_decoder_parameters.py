@@ -67,7 +67,7 @@ def test_a_section_is_set_before_its_fields_and_never_changed_in_place() -> None
 @pytest.mark.parametrize(
     ("name", "told"),
     [
-        ("trianing", "did you mean 'training'"),
+        ("trainings", "did you mean 'training'"),
         ("training__lerning_rate", "did you mean 'learning_rate'"),
         ("trainin__seed", "did you mean 'training'"),
         ("window__delay", "did you mean 'delay_s'"),

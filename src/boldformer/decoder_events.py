@@ -42,8 +42,10 @@ class EventsMixin:
 
         Raises
         ------
-        MismatchError, InputError
-            As `predict_proba`, but for recordings none of whose events has a window.
+        MismatchError
+            As `predict_proba`.
+        InputError
+            For an array, which has no events, and for what is no recordings at all.
 
         Notes
         -----

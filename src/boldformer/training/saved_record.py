@@ -49,6 +49,7 @@ def check_record(record: Mapping[str, Any], folder: Path) -> None:
     Raises
     ------
     InputError
+        When a fact is missing, of another kind, or not what was written.
     """
     of_recordings = "pipeline" in record
     needed = _OF_RECORDINGS if of_recordings else _OF_ARRAYS
@@ -74,9 +75,17 @@ def check_record(record: Mapping[str, Any], folder: Path) -> None:
 def check_files(record: Mapping[str, Any], folder: Path) -> None:
     """Refuse a folder with other files than those that its record was written with.
 
+    Parameters
+    ----------
+    record : mapping
+        Of the decoder.
+    folder : Path
+        Where the files are.
+
     Raises
     ------
     InputError
+        When a file is missing or another one.
     """
     for name, written in record.get("files", {}).items():
         try:
@@ -109,6 +118,7 @@ def check_model(
     Raises
     ------
     InputError
+        When the numbers differ.
     """
     outputs = described["config"].get("n_outputs")
     if outputs != len(record["classes"]):
