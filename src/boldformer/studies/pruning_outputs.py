@@ -221,4 +221,4 @@ def _save_decoder(
         "these weights were fitted to all windows and have no untouched data left to "
         "be tested on.\n"
     )
-    decoder.save(out / "model", card)
+    decoder.save(out / "model", card, leaky=study.leaky)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pandas as pd
@@ -32,26 +33,26 @@ def read_events(path: Path) -> pd.DataFrame:
         row is usable.
     """
     table = read_table(path, ("onset", "duration", "trial_type"))
-    duration = numbers(path, table["duration"])
-    if (duration < 0).any():
-        row = int(duration.index[duration < 0][0])
-        raise BadRunError(
-            f"{path.name}: a negative duration in row {row + 1}",
-            wanted="seconds, or n/a where it is not known",
-            received=table["duration"][row],
-        )
-    events = pd.DataFrame(
-        {
-            "onset": numbers(path, table["onset"]),
-            "duration": duration.fillna(0.0),
-            "trial_type": names(path, table["trial_type"]),
-        }
-    )
-    events = events[events["onset"].notna() & (events["trial_type"] != "")]
-    if events.empty:
+    durations = numbers(path, table["duration"]).tolist()
+    for row, seconds in enumerate(durations):
+        if seconds < 0:
+            raise BadRunError(
+                f"{path.name}: a negative duration in row {row + 1}",
+                wanted="seconds, or n/a where it is not known",
+                received=table["duration"][row],
+            )
+    onsets = numbers(path, table["onset"]).tolist()
+    types = names(path, table["trial_type"]).tolist()
+    events = [
+        (onset, 0.0 if math.isnan(duration) else duration, type_)
+        for onset, duration, type_ in zip(onsets, durations, types, strict=True)
+        if type_ and not math.isnan(onset)
+    ]
+    if not events:
         raise BadRunError(
             f"{path.name}: no usable event",
             wanted="rows with a number for the onset and a trial type",
             received=f"{len(table)} rows",
         )
-    return events.sort_values("onset", kind="stable").reset_index(drop=True)
+    events.sort(key=lambda event: event[0])
+    return pd.DataFrame(events, columns=["onset", "duration", "trial_type"])
