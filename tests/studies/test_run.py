@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import signal
 import socket
@@ -309,6 +310,102 @@ def test_shuffled_labels_are_at_chance(make_bids: MakeBids, tmp_path: Path) -> N
     assert abs(metrics["scores"]["linear"]["accuracy"]["value"] - 0.5) < 0.14
 
 
+def sentences_of(out: Path) -> str:
+    """Visible text of a report, on one line."""
+    page = (out / "report.html").read_text()
+    return " ".join(re.sub(r"<style.*?</style>|<[^>]+>", " ", page, flags=re.S).split())
+
+
+def test_nothing_that_is_sent_names_a_folder_of_this_machine(
+    finished: tuple[Path, Path, dict],
+) -> None:
+    root, out, _ = finished
+    for name in ("report.html", "model/README.md", "dataset_description.json"):
+        assert str(root.parent) not in (out / name).read_text(), name
+    assert str(root.parent) not in (out / "metrics.json").read_text()
+    # What repeats the run must know where the data are.
+    assert str(root) in (out / "run.toml").read_text()
+    assert "path = &#34;bids&#34;" in (out / "report.html").read_text()
+
+
+def test_the_parts_of_the_hybrid_are_told_and_scored(
+    finished: tuple[Path, Path, dict],
+) -> None:
+    _, out, metrics = finished
+    assert metrics["model"]["parts"] == ["network_alone", "linear_path"]
+    assert {"network_alone", "linear_path"} <= set(metrics["scores"])
+    assert {fold["linear_path"] for fold in metrics["folds"]} <= {"before", "beside"}
+    assert (out / "baselines" / "linear_path_predictions.tsv").exists()
+    page = sentences_of(out)
+    assert "closed-form linear decoder of window means is part of it" in page
+    assert "network alone" in page
+    assert "linear path alone" in page
+    assert "whose logits are added" in (out / "model" / "README.md").read_text()
+
+
+def test_what_was_regressed_out_of_how_many_runs_is_said(
+    finished: tuple[Path, Path, dict], make_bids: MakeBids, tmp_path: Path
+) -> None:
+    """fMRIPrep's runs have tables; raw ones have none, and nothing is claimed."""
+    _, out, metrics = finished
+    used = metrics["preprocessing"]["confounds"]
+    assert used == [{"groups": ["motion", "wm_csf"], "n_runs": 8}]
+    assert "confounds: motion and wm csf in 8 runs" in sentences_of(out)
+    raw = run(make_bids(subjects=3, runs=1), tmp_path / "raw")
+    assert raw["preprocessing"]["confounds"] == [{"groups": [], "n_runs": 3}]
+    assert "confounds: none in 3 runs" in sentences_of(tmp_path / "raw")
+
+
+def test_what_leaks_says_so_in_every_table_and_in_the_model(
+    make_bids: MakeBids, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    out = tmp_path / "out"
+    evaluation = {"unit": "stretch", "allow_leakage": True}
+    metrics = run(make_bids(subjects=1, runs=1), out, evaluation=evaluation)
+    assert metrics["protocol"]["leaky"]
+    assert "contiguous stretches" in metrics["protocol"]["scheme"]
+    tables = [p for p in out.rglob("*.tsv") if "work" not in p.parts]
+    assert len(tables) > 8
+    for file in tables:
+        table = pd.read_csv(file, sep="\t")
+        assert (table["leaky"] == "LEAKY").all(), file
+    assert "LEAKY" in (out / "model" / "README.md").read_text()
+    Decoder.load(out / "model")
+    assert "LEAKY" in caplog.text
+    assert verify(out).holds
+
+
+def test_a_subject_that_cannot_be_decoded_alone_is_set_aside(
+    make_bids: MakeBids, tmp_path: Path
+) -> None:
+    root, out = make_bids(subjects=3, runs=2), tmp_path / "out"
+    for file in (root / "sub-02").rglob("*run-2*"):
+        file.unlink()
+    metrics = run(root, out, evaluation={"unit": "run"})
+    (lost,) = metrics["set_aside"]
+    assert lost["what"] == "sub-02"
+    assert "only one group" in lost["reason"]
+    assert metrics["dataset"]["n_subjects"] == 2
+    assert metrics["n_set_aside"]["subject"] == 1
+    assert verify(out).holds
+
+
+def test_within_subjects_the_units_are_named_as_they_are(
+    make_bids: MakeBids, tmp_path: Path
+) -> None:
+    """Subjects are judged, runs are held out within each of them."""
+    out = tmp_path / "out"
+    metrics = run(make_bids(subjects=3, runs=2), out, evaluation={"unit": "run"})
+    assert metrics["protocol"]["interval"]["unit"] == "subject"
+    page = sentences_of(out)
+    assert "over 3 subjects, runs held out within each" in page
+    assert "held-out run" not in page
+    assert "because runs tested in one fold train the decoders" in page
+    assert "paired over subjects" in page
+    assert "Accuracy of every subject, its runs held out" in page
+    assert "Every subject" in page
+
+
 def test_within_one_subject_runs_are_kept_apart(
     make_bids: MakeBids, tmp_path: Path
 ) -> None:
@@ -343,8 +440,9 @@ def test_one_bad_run_does_not_stop_the_cohort(
     assert "sub-02_task-test_run-1" in (tmp_path / "out" / "report.html").read_text()
 
 
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_ends_in_one_line_and_the_run_goes_on(
-    make_bids: MakeBids, tmp_path: Path
+    sent: signal.Signals, make_bids: MakeBids, tmp_path: Path
 ) -> None:
     root, out = make_bids(subjects=4, runs=2), tmp_path / "out"
     command = [sys.executable, "-m", "boldformer", "run", str(root), str(out)]
@@ -361,7 +459,7 @@ def test_ctrl_c_ends_in_one_line_and_the_run_goes_on(
         assert time.monotonic() < deadline
         assert process.poll() is None
         time.sleep(0.2)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(sent)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
     assert errors.strip().splitlines()[-1].startswith("boldformer: interrupted")

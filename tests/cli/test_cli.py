@@ -97,6 +97,8 @@ FAULTS: list[tuple[Callable[[Path], None], list[str], list[str]]] = [
     (lambda root: None, ["--participant-label", "01,77"], ["sub-77"]),
     (lambda root: None, ["--model", "hybird"], ["unknown model", "'hybrid'"]),
     (lambda root: None, ["--model-parameter", "widht=3"], ["widht", "'width'"]),
+    (lambda root: None, ["--model-parameter", "width=wide"], ["'width'", "'wide'"]),
+    (lambda root: None, ["--model-parameter", "width=0"], ["width"]),
     (lambda root: None, ["--folds", "9"], ["folds"]),
     (lambda root: None, ["--folds", "all"], ["--folds", "loo", "received all"]),
     (lambda root: None, ["--repeats", "2"], ["the same every time"]),
@@ -133,12 +135,52 @@ def test_bad_input_is_one_line_and_leaves_no_result(
     assert not list(out.rglob(".partial-*"))
 
 
+BEFORE: list[tuple[list[str], str]] = [
+    (["--folds", "1"], "at least two folds"),
+    (["--model", "hybird"], "unknown model"),
+    (["--model-parameter", "widht=3"], "widht"),
+    (["--model-parameter", "width=wide"], "a whole number; received 'wide'"),
+    (["--model-parameter", "drop_prob=often"], "a number; received 'often'"),
+    (["--model-parameter", "norm=layer"], "unknown norm"),
+    (["--model", "linear", "--model-parameter", "C=-1"], "above 0"),
+    (["--device", "cuda"], "device"),
+    (["--split", "nowhere.tsv"], "nowhere.tsv"),
+    (["--epochs", "0"], "max_epochs"),
+    (["--batch-size", "0"], "batch_size"),
+    (["--learning-rate", "-1"], "learning_rate"),
+    (["--n-resamples", "-5"], "no such interval"),
+    (["--n-permutations", "-3"], "n_permutations"),
+    (["--repeats", "0"], "repeats"),
+    (["--confounds", "motoin"], "motion"),
+    (["--normalise", "zscor"], "zscore"),
+]
+
+
+@pytest.mark.parametrize(("options", "expected"), BEFORE)
+def test_what_can_be_known_before_is_checked_before(
+    options: list[str],
+    expected: str,
+    tmp_path: Path,
+    capsys: Capture,
+) -> None:
+    """The dataset is not even opened: a folder without any is not what is named."""
+    out = tmp_path / "out"
+    line_ = ["run", str(tmp_path / "no-dataset"), str(out), "--quiet", *options]
+    assert run_command(line_) == 2
+    assert expected in line(capsys)
+    assert not out.exists()
+
+
 def test_one_group_is_refused(
     make_bids: MakeBids, tmp_path: Path, capsys: Capture
 ) -> None:
     root = make_bids(subjects=1, runs=1)
     assert run_command(["run", str(root), str(tmp_path / "out"), "--quiet"]) == 2
-    assert "only one group" in line(capsys)
+    told = line(capsys)
+    assert "only one group" in told
+    # And what can be done instead.
+    assert "boldformer inspect" in told
+    assert "--split-unit stretch --allow-leakage" in told
 
 
 def test_a_full_folder_is_not_overwritten_unasked(
