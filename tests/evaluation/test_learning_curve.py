@@ -87,3 +87,12 @@ def test_sizes_that_lack_a_class_are_left_out():
     points = list(learning_curve(predict, y, splits, groups, bootstrap))
     assert points[-1].n_groups == 3
     assert curve_table({}).empty
+
+
+def test_points_and_their_intervals_stay_within_the_range_of_scores():
+    """Widened by 1.5, the interval of a nearly perfect point used to end at 1.036."""
+    X, y, groups, splits = cohort(effect=3.0)
+    bootstrap = GroupBootstrap(groups, 100, widening=1.5)
+    predict = linear_predict(gram_matrix(X), y)
+    for point in learning_curve(predict, y, splits, groups, bootstrap):
+        assert 0 <= point.score.low < point.score.high <= 1

@@ -2,9 +2,6 @@
 
 import dataclasses
 
-import pytest
-
-from boldformer.evaluation.wording import count
 from boldformer.preprocessing.pipeline import READING_STEPS, STEPS, step_meaning
 from boldformer.visualization import words
 from boldformer.visualization.finished_run import load_results
@@ -46,13 +43,25 @@ def test_unknown_steps_and_settings_are_still_shown(fabricated):
     assert step["settings"] == "fwhm 6 mm; kinds a, b"
 
 
-@pytest.mark.parametrize(
-    ("n", "noun", "expected"),
-    [(1, "run", "1 run"), (1200, "window", "1,200 windows"), (2, "class", "2 classes")],
-)
-def test_counts_agree_with_their_nouns(n, noun, expected):
-    assert count(n, noun) == expected
-
-
 def test_every_step_is_told_in_words():
     assert all(step_meaning(name) for name in (*STEPS, *READING_STEPS))
+
+
+def test_the_unit_that_is_judged_is_not_the_one_that_is_held_out(fabricated):
+    results = load_results(fabricated())
+    protocol = results.metrics["protocol"] | {"unit": "run"}
+    within = dataclasses.replace(
+        results, metrics=results.metrics | {"protocol": protocol}
+    )
+    assert words.judged_on(results) == "on 12 held-out subjects"
+    assert words.judged_on(within) == "over 12 subjects, runs held out within each"
+    assert "because runs tested in one fold" in words.widened(within)
+    assert "person never seen before" in _headings(within)
+
+
+def test_what_is_shared_names_no_folder(fabricated):
+    results = load_results(fabricated())
+    config = '[data]\npath = "/home/me/study"\nlabel_table = "/home/me/t.tsv"\n'
+    text = words.shareable_config(dataclasses.replace(results, config=config))
+    assert "/home" not in text
+    assert 'path = "study"' in text

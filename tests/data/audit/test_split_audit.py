@@ -443,7 +443,7 @@ def test_columns_that_are_not_known_are_not_checked(rng):
     bare = table[["window", "subject", "recording", "label"]]
     result = audit(bare, make_folds(bare))
     assert result.verdict == "clean"
-    assert sum("not checked" in check.evidence for check in result.checks) >= 4
+    assert len(result.unchecked) >= 4
     leaky = audit(bare, random_split(bare, rng))
     assert verdicts(leaky)["run"] == "leak"
 
@@ -500,7 +500,7 @@ def test_windows_with_the_same_frames_are_found_on_one_side_too(rng, other):
         (("T1w",), "subject", "warning"),
         (("MNI152NLin2009cAsym", "MNI152NLin6Asym"), "subject", "warning"),
         (("MNI152NLin2009cAsym", "T1w"), "subject", "warning"),
-        (("T1w",), "run", "clean"),
+        (("T1w",), "run", "not checked"),
     ],
 )
 def test_people_in_their_own_spaces_are_not_decoded_unsaid(rng, spaces, unit, verdict):
@@ -513,3 +513,36 @@ def test_people_in_their_own_spaces_are_not_decoded_unsaid(rng, spaces, unit, ve
         assert "space: " in result.summary
         assert check.evidence in result.summary
         assert "--space" in check.advice
+
+
+def test_a_question_that_could_not_be_put_is_no_all_clear(rng):
+    """No family is named, there is one site, nothing was stopped."""
+    table = cohort(rng)
+    log = FitLog()
+    splits = make_folds(table)
+    for fold in splits.folds:
+        log.record("weights", fold.train, fold=fold.index)
+    found = audit(table, splits, protocol=log)
+    given = verdicts(found)
+    for name in ("family", "site", "stopping", "selection", "session"):
+        assert given[name] == "not checked", name
+    assert given["fitting"] == given["subject"] == given["run"] == "clean"
+    assert found.verdict == "clean"
+    assert set(found.to_dict()["not_checked"]) == set(found.unchecked)
+    n = len(found.unchecked)
+    assert f"clean; {n} of {len(found.checks)} not checked" in found.summary
+    family = table.assign(family="F" + table["subject"])
+    assert verdicts(audit(family, splits))["family"] == "clean"
+
+
+def test_within_one_subject_people_are_not_checked(rng):
+    table = cohort(rng, n_subjects=1, n_runs=4)
+    found = verdicts(audit(table, make_folds(table, unit="run")))
+    assert found["subject"] == found["family"] == "not checked"
+
+
+def test_nothing_checked_is_not_clean():
+    nothing = AuditCheck("content", "not checked", "The runs were not read.")
+    assert Audit((nothing,)).verdict == "not checked"
+    leak = AuditCheck("run", "leak", "shared", "split")
+    assert Audit((nothing, leak)).verdict == "leak"
