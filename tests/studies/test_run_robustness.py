@@ -13,7 +13,6 @@ import pytest
 from boldformer import config
 from boldformer.cli import run_command
 from boldformer.studies import run_decoding
-from boldformer.studies import run_robustness as robustness
 
 
 def run(root: Path, out: Path, **evaluation: object) -> dict:
@@ -101,9 +100,3 @@ def test_a_run_that_tells_the_class_is_told_by_its_mean_image(
     said = " ".join(metrics["verdict"]["sentences"])
     assert "the mean image of the run alone" in said
     assert "It beats the mean image" not in said
-
-
-def test_many_windows_are_shuffled_less_often() -> None:
-    counts = [robustness._affordable(n, 4) for n in (10, 1000, 2000, 4000, 5001)]
-    assert counts == [200, 200, 100, 25, 0]
-    assert robustness._affordable(1000, 32) == 50

@@ -157,9 +157,8 @@ class EvaluationConfig:
     allow_leakage : bool
         Go on when the audit finds a leak; every number is then marked LEAKY.
     linear_permutations : int
-        Shuffles of the labels, within runs, that the linear SVM is tested against. -1
-        takes 200, fewer with over a thousand windows or eight classes, and none with
-        over five thousand windows.
+        Shuffles of the labels, among the events of a run, that a linear ridge
+        classifier is tested against. -1 takes 200, and none with over 20,000 windows.
     n_permutations : int
         The same for the decoder, which is trained anew on every fold of every shuffle.
     learning_curve : bool

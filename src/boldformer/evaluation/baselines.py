@@ -177,22 +177,24 @@ class Part:
     name: str
 
 
+RIDGE = "ridge"
+"""Name of the linear classifier of permutation tests, which is no baseline."""
 PARTS = {
     NETWORK: Part("network alone", "its network without the linear path"),
     LINEAR_PATH: Part("linear path alone", "its linear path alone"),
 }
+_RIDGE = Part("linear ridge", "a linear ridge classifier")
+_NAMED: dict[str, Baseline | Part] = {**BASELINES, **PARTS, RIDGE: _RIDGE}
 
 
 def decoder_label(name: str) -> str:
     """Name that tables and figures give a baseline or part; a model has its own."""
-    named = BASELINES.get(name) or PARTS.get(name)
-    return named.label if named else name
+    return _NAMED[name].label if name in _NAMED else name
 
 
 def decoder_name(name: str) -> str:
     """Name of the same in a sentence, to follow "it beats"."""
-    named = BASELINES.get(name) or PARTS.get(name)
-    return named.name if named else name
+    return _NAMED[name].name if name in _NAMED else name
 
 
 def baseline_of(model: ModelConfig) -> str:

@@ -6,16 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from scipy.linalg import cho_factor, cho_solve
 from sklearn.metrics import balanced_accuracy_score
 
 from boldformer.data.groups import event_shuffler
 from boldformer.data.splits import Fold, Splits
 from boldformer.errors import InputError
-from boldformer.training.linear_decoder import Rotation
-from boldformer.training.solvers import one_against_rest, solve_squared_hinge
-
-# Enough to share what does not depend on labels, few enough to hold.
-_LABELLINGS_AT_ONCE = 25
+from boldformer.training.rotation import Rotation
 
 
 @dataclass(frozen=True)
@@ -50,10 +47,10 @@ def permutation_test(
     C: float = 1.0,
     seed: int = 0,
 ) -> PermutationTest:
-    """Test a linear support vector machine against labels shuffled among events.
+    """Test a linear ridge classifier against labels shuffled among events.
 
-    Inner products of each fold's windows are taken once, for all shuffles. The penalty
-    is fixed, so that true and shuffled labels are treated alike.
+    It is solved once a fold, for all labellings: one labelling costs a product of
+    matrices. The penalty is fixed, so that true and shuffled labels are treated alike.
 
     Parameters
     ----------
@@ -68,7 +65,8 @@ def permutation_test(
     n_permutations : int
         Shuffles; no p-value is below ``1 / (n_permutations + 1)``.
     C : float
-        Of `boldformer.training.linear_decoder.LinearDecoder`.
+        Inverse penalty: least squares with C = 1 weigh errors as the machine of
+        `boldformer.training.linear_decoder.LinearDecoder` does.
     seed : int
         Of the shuffles.
 
@@ -109,20 +107,18 @@ def _predict(
     rotation = Rotation.from_gram(gram[np.ix_(fold.train, fold.train)])
     trained = rotation.coordinates
     tested = rotation.project(gram[np.ix_(fold.test, fold.train)])
-    inner, across = trained @ trained.T + 1.0, trained @ tested.T + 1.0
+    system = trained.T @ trained
+    system.flat[:: len(system) + 1] += 0.5 / C
+    # What a training window's target adds to each decision, the same for all labels.
+    adds = tested @ cho_solve(cho_factor(system), trained.T)
+    classes = np.unique(labellings)
     predicted = []
-    for start in range(0, len(labellings), _LABELLINGS_AT_ONCE):
-        some = labellings[start : start + _LABELLINGS_AT_ONCE, fold.train]
-        classes, signs, penalties = zip(*map(one_against_rest, some), strict=True)
-        dual = solve_squared_hinge(
-            inner, np.concatenate(signs), C * np.concatenate(penalties)
-        )
-        ends = np.cumsum([len(rows) for rows in signs])[:-1]
-        for names, decisions in zip(
-            classes, np.split(dual @ across, ends), strict=True
-        ):
-            # Two classes share one row, positive for the second.
-            single = len(decisions) == 1
-            best = decisions[0] > 0 if single else decisions.argmax(axis=0)
-            predicted.append(names[best.astype(int)])
+    for labels in labellings[:, fold.train]:
+        mine = (labels[:, None] == classes).astype(float)
+        share = mine.mean(axis=0)
+        decisions = share + adds @ (mine - share)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            # Rare classes count as much as others; absent ones are never predicted.
+            relative = np.where(share > 0, decisions / share, -np.inf)
+        predicted.append(classes[relative.argmax(axis=1)])
     return np.stack(predicted)

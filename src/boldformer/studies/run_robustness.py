@@ -18,6 +18,7 @@ from boldformer.data.cohort import Cohort
 from boldformer.data.groups import event_shuffler, split_groups
 from boldformer.data.splits import Fold, Splits
 from boldformer.errors import InputError
+from boldformer.evaluation.baselines import RIDGE
 from boldformer.evaluation.cross_validation import cross_validate, fit_fold
 from boldformer.evaluation.experiment import Experiment
 from boldformer.evaluation.intervals import GroupBootstrap, reuse_widening
@@ -32,12 +33,8 @@ from boldformer.evaluation.wording import time_left
 logger = logging.getLogger(__name__)
 
 DEFAULT_PERMUTATIONS = 200
-# Up to so many windows the default number is a matter of seconds to a minute or two;
-# above, fewer take as long, and from the second number on they would take hours.
-_PERMUTED_IN_FULL = 1000
-_CLASSES_IN_FULL = 8
-_NEVER_PERMUTED = 5000
-_FEWEST_PERMUTATIONS = 19
+# Above, solving each fold once takes minutes.
+_NEVER_PERMUTED = 20_000
 
 
 @dataclass(frozen=True)
@@ -75,7 +72,7 @@ class Null:
 
 
 def linear_null(cohort: Cohort, splits: Splits, gram: np.ndarray, asked: int) -> Null:
-    """Test the linear SVM, at a fixed penalty, against shuffled labels.
+    """Test a linear ridge classifier, at a fixed penalty, against shuffled labels.
 
     They are shuffled among the events of each run.
 
@@ -88,29 +85,22 @@ def linear_null(cohort: Cohort, splits: Splits, gram: np.ndarray, asked: int) ->
     gram : ndarray, shape (n_windows, n_windows)
         Inner products of window means.
     asked : int
-        Shuffles; -1 for as many as the number of windows allows.
+        Shuffles; -1 for 200, or none of more than 20,000 windows.
     """
-    count = _affordable(len(gram), len(cohort.labels)) if asked < 0 else asked
+    count = asked
+    if asked < 0:
+        count = DEFAULT_PERMUTATIONS if len(gram) <= _NEVER_PERMUTED else 0
     if count == 0:
-        reason = f"not run: {len(gram)} windows would take hours" if asked else "off"
-        return Null("linear_svm", reason=reason)
+        reason = f"not run: {len(gram)} windows would take long" if asked else "off"
+        return Null(RIDGE, reason=reason)
     table, y = cohort.windows.table, cohort.targets
     try:
         test = permutation_test(
             gram, y, table, splits, n_permutations=count, seed=splits.seed
         )
     except InputError as error:
-        return Null("linear_svm", reason=f"not run: {error}")
-    return Null("linear_svm", test)
-
-
-def _affordable(n_windows: int, n_classes: int) -> int:
-    if n_windows > _NEVER_PERMUTED:
-        return 0
-    # A fit costs one machine a class, each of them the square of the windows.
-    share = (_PERMUTED_IN_FULL / n_windows) ** 2 * _CLASSES_IN_FULL / n_classes
-    share = min(1.0, share)
-    return max(_FEWEST_PERMUTATIONS, int(DEFAULT_PERMUTATIONS * share))
+        return Null(RIDGE, reason=f"not run: {error}")
+    return Null(RIDGE, test)
 
 
 def decoder_null(

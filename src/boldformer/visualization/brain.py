@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -48,31 +47,40 @@ def space_of(file: str, default: str | None = None) -> str:
     return found[1] if found else default or ""
 
 
-def draw_maps(results: FinishedRun) -> Iterator[Drawing]:
-    """Draw every map that ``maps/maps.tsv`` lists, each in the way its space allows.
+def draw_listed(results: FinishedRun, row: int) -> Drawing | None:
+    """Draw a map that ``maps/maps.tsv`` lists, in the way its space allows.
 
-    A map listed with the method ``background`` is the anatomy under the slices of maps
-    in native space. Maps without a value other than zero are passed over.
+    Parameters
+    ----------
+    results : FinishedRun
+        Of the run.
+    row : int
+        Of the list.
+
+    Returns
+    -------
+    Drawing or None
+        None for a map without a value other than zero, and for the one listed with the
+        method ``background``, which is the anatomy under the slices of others.
 
     Raises
     ------
     InputError
         When a listed file is missing or no image.
     """
-    if results.maps.empty:
-        return
     is_background = results.maps["method"] == "background"
+    if is_background.iloc[row]:
+        return None
+    listed: Any = results.maps.iloc[row]
+    image = _load(results, listed.file)
+    if not np.any(image.get_fdata(dtype=np.float32)):
+        return None
     backgrounds = results.maps.loc[is_background, "file"]
     background = _load(results, backgrounds.iloc[0]) if len(backgrounds) else None
-    for row in results.maps[~is_background].itertuples():
-        image = _load(results, row.file)
-        values = image.get_fdata(dtype=np.float32)
-        if not np.any(values):
-            continue
-        space = space_of(row.file, results.metrics["dataset"].get("space"))
-        figure = draw_map(image, space, background)
-        label = "" if row.label != row.label else str(row.label)
-        yield _describe(Path(row.file), label, row, figure, is_mni(space))
+    space = space_of(listed.file, results.metrics["dataset"].get("space"))
+    figure = draw_map(image, space, background)
+    label = "" if listed.label != listed.label else str(listed.label)
+    return _describe(Path(listed.file), label, listed, figure, is_mni(space))
 
 
 def draw_map(image: Any, space: str, background: Any = None) -> Figure:

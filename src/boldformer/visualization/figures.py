@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import functools
 import io
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +13,8 @@ from pathlib import Path
 from PIL import Image
 
 from boldformer.data.atomic import atomic_path
+from boldformer.data.scheduling import Failure, run_each
+from boldformer.errors import InputError
 from boldformer.visualization import brain, curves, learning, scores
 from boldformer.visualization import robustness_figures as robustness
 from boldformer.visualization.drawing import Drawing, mark_leaky
@@ -19,6 +23,8 @@ from boldformer.visualization.style import adapt_to_page, figure_style, save_fig
 
 _EMBEDDED_WIDTH = 1100
 """Pixels across an embedded brain map."""
+_MANY_MAPS = 16
+"""Beyond so many, maps take longer than starting processes that share them."""
 
 Draw = Callable[[FinishedRun], Drawing | None]
 
@@ -79,8 +85,28 @@ def make_figures(results: FinishedRun) -> tuple[dict[str, Picture], list[Picture
     with atomic_path(results.folder / "figures", ours=()) as folder, figure_style():
         folder.mkdir()
         plots = [_save(drawing, results, folder) for drawing in _score_figures(results)]
-        maps = [_save(drawing, results, folder) for drawing in brain.draw_maps(results)]
+        maps = _save_maps(results, folder)
     return {picture.name: picture for picture in plots}, maps
+
+
+def _save_maps(results: FinishedRun, folder: Path) -> list[Picture]:
+    """Draw the brain maps, several at once where there are many."""
+    n = len(results.maps)
+    n_jobs = (os.cpu_count() or 1) if n > _MANY_MAPS else 1
+    work = functools.partial(_save_map, results=results, folder=folder)
+    found = dict(run_each(work, range(n), n_jobs=n_jobs))
+    for failed in found.values():
+        if isinstance(failed, Failure):
+            raise InputError("a brain map could not be drawn", received=str(failed))
+    return [one for k in range(n) if isinstance(one := found[k], Picture)]
+
+
+def _save_map(row: int, results: FinishedRun, folder: Path) -> Picture | None:
+    drawing = brain.draw_listed(results, row)
+    if drawing is None:
+        return None
+    with figure_style():
+        return _save(drawing, results, folder)
 
 
 def _score_figures(results: FinishedRun) -> Iterator[Drawing]:

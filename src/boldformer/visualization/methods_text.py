@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from boldformer.config import TrainingConfig, from_toml
-from boldformer.evaluation.baselines import BASELINES, PARTS
+from boldformer.evaluation.baselines import BASELINES, PARTS, RIDGE
 from boldformer.evaluation.wording import count, plural
 from boldformer.visualization.drawing import listed
 from boldformer.visualization.finished_run import FinishedRun
@@ -260,10 +260,10 @@ def _tests(results: FinishedRun) -> Iterator[str]:
     for test in metrics.get("permutation") or []:
         if test["n_permutations"]:
             name = test["decoder"]
-            told = BASELINES[name].methods if name in BASELINES else f"the {name}"
-            fixed = " at a fixed penalty" if name in BASELINES else ""
+            fixed = "a linear ridge classifier of window means, at a fixed penalty,"
+            told = fixed if name == RIDGE else f"the {name}"
             yield (
-                f"A permutation test (Ojala and Garriga, 2010) of {told}{fixed} "
+                f"A permutation test (Ojala and Garriga, 2010) of {told} "
                 f"exchanged labels among the events of each run "
                 f"{count(test['n_permutations'], 'time')}."
             )
