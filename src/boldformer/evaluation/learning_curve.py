@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from threadpoolctl import threadpool_limits
 
 from boldformer.data.splits import Fold, Splits
 from boldformer.evaluation.intervals import Estimate, GroupBootstrap
@@ -188,7 +189,9 @@ def linear_predict(gram: np.ndarray, y: np.ndarray) -> Predict:
     def predict(fold: Fold) -> np.ndarray:
         rotation = Rotation.from_gram(gram[np.ix_(fold.train, fold.train)])
         solver = make_solver("svm", DEFAULT_C, tol=1e-3)
-        solver.fit(rotation.coordinates, y[fold.train])
+        # Many small systems: several threads at each only wait for one another.
+        with threadpool_limits(1):
+            solver.fit(rotation.coordinates, y[fold.train])
         across = gram[np.ix_(fold.test, fold.train)]
         return solver.predict(rotation.project(across))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import numpy as np
+from joblib import Parallel, cpu_count, delayed
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
@@ -13,6 +14,7 @@ from sklearn.metrics import balanced_accuracy_score
 from sklearn.svm import LinearSVC
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
+from threadpoolctl import threadpool_limits
 
 from boldformer.errors import InputError
 from boldformer.training.rotation import Rotation, column_blocks, gram_matrix
@@ -34,6 +36,10 @@ C_GRID = (0.1, 1.0, 10.0, 100.0)
 DEFAULT_C = 10.0
 # How many of the most discriminating voxels "auto" tries besides all of them.
 SCREENED = (2000, 500)
+
+
+# Values times classes from which inner folds are fitted side by side.
+_LARGE = 2_000_000
 
 
 def fit_temperature(logits: np.ndarray, y: np.ndarray) -> float:
@@ -317,16 +323,18 @@ class LinearDecoder(ClassifierMixin, BaseEstimator):
         self, parts: list[Part], codes: np.ndarray, C: float
     ) -> np.ndarray:
         """Logits of the test rows of inner folds, one fold after the other."""
-        return np.concatenate(
-            [
-                _logits(
-                    self._solver(C)
-                    .fit(coordinates[train], codes[train])
-                    .decision_function(coordinates[test])
-                )
-                for coordinates, train, test in parts
-            ]
-        )
+
+        def fitted(coordinates: np.ndarray, train: Any, test: Any) -> np.ndarray:
+            solver = self._solver(C).fit(coordinates[train], codes[train])
+            return _logits(solver.decision_function(coordinates[test]))
+
+        size = max(coordinates.size for coordinates, *_ in parts) * len(self.classes_)
+        if size < _LARGE:
+            return np.concatenate([fitted(*part) for part in parts])
+        # Products of this size keep one thread busy; folds need nothing of each other.
+        with threadpool_limits(1):
+            side_by_side = Parallel(min(len(parts), cpu_count()), prefer="threads")
+            return np.concatenate(side_by_side(delayed(fitted)(*p) for p in parts))
 
     def _solver(self, C: float) -> LinearSVC | LogisticRegression:
         weight = self.class_weight
