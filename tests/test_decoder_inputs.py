@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from boldformer import Decoder, open_dataset
+from boldformer.config import TrainingConfig
 from boldformer.data.recording import Dataset, Recording
 from boldformer.errors import InputError
 
@@ -86,3 +87,19 @@ def test_labels_and_windows_of_another_number_are_refused(
     windows = read_cohort(dataset, RunConfig(), tmp_path / "s", progress=False).windows
     with pytest.raises(InputError, match=r"differ in number.*wanted 8 labels"):
         Decoder("linear").fit(windows, ["left", "right"])
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"model_parameters": {"width": "wide"}}, "a whole number; received 'wide'"),
+        ({"training": TrainingConfig(batch_size=0)}, "batch_size"),
+        ({"training": TrainingConfig(device="cuda")}, "device"),
+    ],
+)
+def test_settings_are_checked_before_recordings_are_prepared(
+    parameters: dict, message: str, tmp_path: Path
+) -> None:
+    nowhere = Dataset("none", tmp_path, (Recording(tmp_path / "x.nii.gz", 2.0, "1"),))
+    with pytest.raises(InputError, match=message):
+        Decoder("hybrid", **parameters).fit(nowhere)

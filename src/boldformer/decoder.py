@@ -33,6 +33,7 @@ from boldformer.models.base import DecoderModel
 from boldformer.models.registry import name_of, parameters_of
 from boldformer.training.augment import Transform
 from boldformer.training.estimate import estimate, probabilities
+from boldformer.training.settings import check_model, check_training
 from boldformer.training.source import ArrayWindows
 
 
@@ -144,6 +145,9 @@ class Decoder(
         """
         self._forget()
         training = self.training or TrainingConfig()
+        asked = ModelConfig(self.model, dict(self.model_parameters or {}))
+        check_model(asked)
+        check_training(training)
         windows, y, groups, order = self._training_windows(checked(X), y, groups)
         outputs = np.unique(y)
         if order:
@@ -157,7 +161,7 @@ class Decoder(
         if groups is None:
             groups = np.zeros(len(y), dtype=str)
         model, result = estimate(
-            ModelConfig(self.model, dict(self.model_parameters or {})),
+            asked,
             training,
             windows,
             pd.Index(outputs).get_indexer(y),

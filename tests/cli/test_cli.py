@@ -248,3 +248,13 @@ def test_the_command_line_starts_without_heavy_libraries() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert found.stdout.split() == []
+
+
+@pytest.mark.parametrize("command", ["ablate", "leakage", "run"])
+def test_every_study_checks_training_before_it_reads(
+    command: str, tmp_path: Path, capsys: Capture
+) -> None:
+    missing, out = str(tmp_path / "no-dataset"), tmp_path / "out"
+    assert run_command([command, missing, str(out), "--batch-size", "0"]) == 2
+    assert "batch_size" in line(capsys)
+    assert not out.exists()

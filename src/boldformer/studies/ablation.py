@@ -14,6 +14,7 @@ from boldformer.data.prepare import configured_pipeline
 from boldformer.evaluation.ablation_arms import ALL, choose_arms, repeated_splits
 from boldformer.studies.ablation_fits import Entry, fit_all
 from boldformer.studies.ablation_outputs import WRITTEN, write_ablation
+from boldformer.studies.settings import check_settings
 from boldformer.studies.study import Study, audit_fits, audit_split, same_windows
 
 __all__ = ["AblationSettings", "run_ablation"]
@@ -75,6 +76,8 @@ class Ablation(Study[AblationSettings]):
         self._arms = choose_arms(self.settings.models, self.settings.arms)
         run = self.settings.run
         self._runs = {arm.name: arm.configured(run) for arm in self._arms}
+        for settings in self._runs.values():
+            check_settings(settings)
 
     def read(self) -> None:
         """See `Study`."""

@@ -24,6 +24,7 @@ from boldformer.evaluation.leakage_schemes import (
 from boldformer.models import get_model
 from boldformer.studies.leakage_fits import VolumeArm, VolumeFits
 from boldformer.studies.leakage_outputs import WRITTEN, Findings, write_leakage
+from boldformer.studies.settings import check_settings
 from boldformer.studies.study import Study, audit_fits, audit_splits, same_windows
 from boldformer.training.augment import NO_AUGMENTATION
 
@@ -108,6 +109,7 @@ class Leakage(Study[LeakageSettings]):
     def check(self) -> None:
         """See `Study`."""
         _check(self.settings)
+        check_settings(self.settings.run)
 
     def read(self) -> None:
         """See `Study`."""

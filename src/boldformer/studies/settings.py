@@ -7,32 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from boldformer.config import (
-    EvaluationConfig,
-    RunConfig,
-    TrainingConfig,
-    WindowConfig,
-)
+from boldformer.config import EvaluationConfig, RunConfig, WindowConfig
 from boldformer.data.prepare import configured_pipeline
 from boldformer.data.splits import LEAVE_ONE_OUT, UNITS
 from boldformer.data.tables import read_table
 from boldformer.errors import InputError
 from boldformer.evaluation.intervals import GroupBootstrap
-from boldformer.training.augment import Augmentation
-from boldformer.training.devices import resolve_bf16, resolve_device
-from boldformer.training.estimate import build_model
+from boldformer.training.settings import check_model, check_training
 
-_TRIAL_TIMES, _TRIAL_SHAPE = 8, (24, 28, 24)
-_LEAST = {
-    **dict.fromkeys(("max_epochs", "batch_size", "accumulate"), 1),
-    **dict.fromkeys(("patience", "early_stopping_groups", "gradient_clip"), 0),
-    **dict.fromkeys(("learning_rate", "weight_decay", "label_smoothing"), 0),
-}
-_CHOICES = {
-    "balance": ("weights", "sampler", "none"),
-    "linear_path": ("auto", "before", "beside", "off"),
-    "precision": ("auto", "32", "bf16"),
-}
 _LEAST_OF_EVALUATION = {"repeats": 1, "n_permutations": 0, "linear_permutations": -1}
 
 
@@ -45,44 +27,11 @@ def check_settings(settings: RunConfig) -> None:
         For unknown models, parameters, steps, groups of confounds, devices or units,
         numbers out of range, and a split that cannot be read.
     """
-    _check_model(settings)
+    check_model(settings.model)
     configured_pipeline(settings.preprocessing)
     _check_window(settings.window)
-    _check_training(settings.training)
-    Augmentation.from_config(settings.training)
-    device = resolve_device(settings.training.device)
-    resolve_bf16(settings.training.precision, device)
+    check_training(settings.training)
     _check_evaluation(settings.evaluation)
-
-
-def _check_model(settings: RunConfig) -> None:
-    """Build the model once, small: a value that it cannot take shows there."""
-    shape = (1, _TRIAL_TIMES, *_TRIAL_SHAPE)
-    build_model(settings.model, shape, n_outputs=2, seed=0)
-
-
-def _check_training(training: TrainingConfig) -> None:
-    for name, least in _LEAST.items():
-        value = getattr(training, name)
-        if not least <= value < math.inf:
-            raise InputError(
-                f"unusable {name} of training",
-                wanted=f"{least:g} or more",
-                received=f"{value:g}",
-            )
-    if not 0 <= training.validation_fraction < 1:
-        raise InputError(
-            "unusable validation_fraction of training",
-            wanted="a share from 0 to below 1",
-            received=f"{training.validation_fraction:g}",
-        )
-    for name, choices in _CHOICES.items():
-        if getattr(training, name) not in choices:
-            raise InputError(
-                f"unknown {name} of training",
-                wanted=f"one of {', '.join(choices)}",
-                received=repr(getattr(training, name)),
-            )
 
 
 def _check_window(window: WindowConfig) -> None:

@@ -25,6 +25,7 @@ from boldformer.evaluation.transfer_scores import (
     score_within_site,
 )
 from boldformer.models import get_model
+from boldformer.studies.settings import check_settings
 from boldformer.studies.study import Study
 from boldformer.studies.transfer_outputs import WRITTEN, Direction, write_transfer
 from boldformer.studies.transfer_sites import Sites, TransferSettings, read_sites
@@ -101,6 +102,7 @@ class Transfer(Study[TransferSettings]):
     def check(self) -> None:
         """See `Study`."""
         _check(self._train, self._test, self.settings)
+        check_settings(self.settings.run)
 
     def read(self) -> None:
         """See `Study`."""
