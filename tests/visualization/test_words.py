@@ -65,3 +65,14 @@ def test_what_is_shared_names_no_folder(fabricated):
     text = words.shareable_config(dataclasses.replace(results, config=config))
     assert "/home" not in text
     assert 'path = "study"' in text
+
+
+def test_of_maps_nothing_is_said_that_takes_time(fabricated):
+    results = load_results(fabricated())
+    window = results.metrics["window"] | {"of_maps": True}
+    maps = dataclasses.replace(results, metrics=results.metrics | {"window": window})
+    told = " ".join([*words.what_was_done(maps), words.mode_text(maps)])
+    assert "each a sample" in told
+    assert "later volumes" not in told
+    assert "after its event" not in told
+    assert "during a scan" not in _headings(maps)

@@ -18,7 +18,7 @@ tags: [fmri, decoding, neuroimaging]
 |---|---|
 | classes | {classes} |
 | trained on | {n_windows} windows of {n_runs} runs, {n_subjects} subject(s) |
-| window | {length:g} s, beginning {delay:g} s after an event |
+| window | {window} |
 | space | {space}, volumes of {shape} at {voxel} mm |
 | preprocessing | {mode}: {steps} (`{hash}`) |
 | made of | {made_of} |
@@ -62,8 +62,7 @@ def model_card(metrics: dict[str, Any]) -> str:
         n_windows=metrics["n_windows"],
         n_runs=data["n_runs"],
         n_subjects=data["n_subjects"],
-        length=window["length_s"],
-        delay=window["delay_s"],
+        window=_window(window),
         space=data["space"] or "the scanner's own",
         shape=" × ".join(map(str, data["volume_shape"])),
         voxel=" × ".join(f"{v:g}" for v in data["voxel_size_mm"]),
@@ -79,6 +78,12 @@ def model_card(metrics: dict[str, Any]) -> str:
         leaky=" — LEAKY" if metrics["protocol"]["leaky"] else "",
         sentences="\n".join(metrics["verdict"]["sentences"]),
     )
+
+
+def _window(window: dict[str, Any]) -> str:
+    if window["of_maps"]:
+        return "a map"
+    return f"{window['length_s']:g} s, beginning {window['delay_s']:g} s after an event"
 
 
 def _audited(audit: dict[str, Any]) -> str:

@@ -98,6 +98,7 @@ def _preparation(results: FinishedRun) -> Iterator[str]:
         (step["meaning"] or step["name"]).lower()
         + (f" ({step['settings']})" if step["settings"] else "")
         for step in preprocessing_steps(results)
+        if step["settings"] != "dummy scans 0"  # nothing was dropped
     )
     sees = {
         "causal": "from past volumes only",
@@ -281,6 +282,6 @@ def _software(results: FinishedRun) -> Iterator[str]:
     python = f"Python {versions['python']}" if versions.get("python") else "Python"
     with_ = f" with {listed(used)}" if used else ""
     yield (
-        f"Images were handled with nilearn (Abraham et al., 2014); {python}{with_} was "
-        "used."
+        "Images were handled with nilearn (Abraham et al., 2014). Software: "
+        f"{python}{with_}."
     )

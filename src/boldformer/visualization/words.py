@@ -18,13 +18,20 @@ _UNITS = {"_s": "s", "_hz": "Hz", "_mm": "mm"}
 _FEW = 10
 
 _READINGS = {BETTER: "above", WORSE: "below", UNDECIDED: "cannot be told apart"}
-MODES = {
+_MODES = {
     "transductive": "Each volume is cleaned with its whole run, later "
     "volumes included. No labels are used, but this is not what a decoder would see "
     "while the scan is running.",
     "causal": "Each volume is cleaned with itself and earlier volumes only, as "
     "it could be while the scan is running.",
 }
+
+
+def mode_text(results: FinishedRun) -> str:
+    """Say what cleaning sees."""
+    if results.metrics["window"].get("of_maps"):
+        return "Each map is cleaned with all maps of its run; they come in no order."
+    return _MODES.get(results.metrics["preprocessing"]["mode"], "")
 
 
 def judged_on(results: FinishedRun) -> str:
@@ -117,7 +124,8 @@ def limits(results: FinishedRun) -> list[tuple[str, str]]:
             )
         )
     found += _limits_of_people(results)
-    if metrics["preprocessing"]["mode"] == "transductive":
+    maps = metrics["window"].get("of_maps")
+    if metrics["preprocessing"]["mode"] == "transductive" and not maps:
         found.append(
             (
                 "That it would work at this accuracy during a scan.",
