@@ -70,7 +70,8 @@ def finish_run(
         write_bids(root, subjects=4, runs=2)
         values = {
             "data": {"path": str(root)},
-            "model": {"name": "linear"},
+            # With a penalty of its own: the baseline of its kind is another decoder.
+            "model": {"name": "linear", "parameters": {"C": 1.0}},
             "evaluation": {"n_resamples": 50, "linear_permutations": 9, **evaluation},
         }
         settings = config.from_dict(config.RunConfig, values)

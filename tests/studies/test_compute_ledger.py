@@ -21,7 +21,7 @@ def rows(capsys: Capture, *arguments: str) -> list[dict[str, Any]]:
 
 
 def test_json_is_all_that_is_printed_and_adds_up(capsys: Capture) -> None:
-    found = rows(capsys, "hybrid", "linear", "--tr", "0.5", "--batch", "3")
+    found = rows(capsys, "hybrid", "linear", "--tr", "0.5", "--batch", "3", "--latency")
     assert [row["model"] for row in found] == ["hybrid", "linear"]
     for row in found:
         for unit in ("volume", "window", "batch", "run", "second"):

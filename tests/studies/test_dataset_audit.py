@@ -139,8 +139,8 @@ def test_a_split_file_is_held_against_the_dataset(dataset, tmp_path, capsys):
     arguments = ("--split", tmp_path / "random.tsv", "--store", store)
     assert audit_command(dataset, *arguments) == 3
     printed = capsys.readouterr().out
-    assert "leak     subject" in printed
-    assert "leak     run" in printed
+    assert "leak        subject" in printed
+    assert "leak        run" in printed
     assert "Test windows concerned: 10 (rows 0, 5, 10" in printed
 
 
@@ -173,7 +173,7 @@ def test_a_table_alone_is_audited(tmp_path, capsys):
     split["set"] = np.where(table["run"] == 1, "train", "test")
     split.to_csv(tmp_path / "split.tsv", sep="\t", index=False)
     assert audit_command(path, "--split", tmp_path / "split.tsv") == 3
-    assert "leak     subject" in capsys.readouterr().out
+    assert "leak        subject" in capsys.readouterr().out
 
 
 def test_a_table_may_bring_its_split(tmp_path):

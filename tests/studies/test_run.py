@@ -24,7 +24,7 @@ from boldformer import Decoder, config, open_dataset
 from boldformer.cli import run_command
 from boldformer.data.folders import LOCK, MARKER, WORK
 from boldformer.errors import DatasetError, InputError, OutputExistsError
-from boldformer.evaluation.baselines import BASELINES
+from boldformer.evaluation.baselines import BASELINES, PARTS
 from boldformer.studies import run_decoding
 from boldformer.studies.run_outputs import WRITTEN
 from boldformer.studies.verification import verify
@@ -86,7 +86,7 @@ def test_metrics_follow_the_schema(finished: tuple[Path, Path, dict]) -> None:
     _, _, metrics = finished
     jsonschema.validate(metrics, SCHEMA)
     assert next(iter(metrics["scores"])) == "hybrid"
-    assert list(metrics["scores"]) == ["hybrid", *BASELINES]
+    assert list(metrics["scores"]) == ["hybrid", *PARTS, *BASELINES]
 
 
 def test_scores_are_those_of_the_predictions(finished: tuple[Path, Path, dict]) -> None:

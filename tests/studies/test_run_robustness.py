@@ -46,8 +46,8 @@ def test_both_decoders_are_tested_and_trained_on_fewer_when_asked(
     score = metrics["scores"]["linear"]["balanced_accuracy"]["value"]
     assert ours["score"] == pytest.approx(score)
     table = pd.read_csv(out / "permutations.tsv", sep="\t")
-    assert table["decoder"].value_counts().to_dict() == {"linear_svm": 19, "linear": 3}
-    mean = table.loc[table["decoder"] == "linear_svm", "balanced_accuracy"].mean()
+    assert table["decoder"].value_counts().to_dict() == {"ridge": 19, "linear": 3}
+    mean = table.loc[table["decoder"] == "ridge", "balanced_accuracy"].mean()
     assert svm["null_mean"] == pytest.approx(mean)
 
     curves = metrics["learning_curve"]["decoders"]

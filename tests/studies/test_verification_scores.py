@@ -220,7 +220,7 @@ def test_shuffles_that_were_left_out_are_missed(full: Any) -> None:
 
     full.table("permutations.tsv", fewer)
     full.metrics(count)
-    assert "run.toml asks for 9 shuffles of linear_svm, not 8" in verify(full.out).line
+    assert "run.toml asks for 9 shuffles of ridge, not 8" in verify(full.out).line
 
 
 def test_a_score_of_shuffled_labels_cannot_be_changed(plain: Any) -> None:

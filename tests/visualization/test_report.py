@@ -248,7 +248,8 @@ def test_it_says_what_was_drawn_and_from_which_files(fabricated):
     out = fabricated(n_mapped=0)
     build_report(out)
     record = json.loads((out / "report.json").read_text())
-    assert record["files"] == file_hashes(out, ("report.html", "figures"))
+    drawn = ("report.html", "methods.bib", "figures")
+    assert record["files"] == file_hashes(out, drawn)
     assert set(record["files"]) > {"report.html", "figures/confusion.svg"}
     assert {"metrics.json", "predictions.tsv"} <= set(record["drawn_from"])
     assert file_hashes(out, record["drawn_from"]) == record["drawn_from"]

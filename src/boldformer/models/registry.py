@@ -147,23 +147,26 @@ def create(
         model cannot take.
     """
     check_parameters(name, parameters)
+    given = ", ".join(f"{key}={value}" for key, value in parameters.items())
     try:
-        return get_model(name)(
+        model = get_model(name)(
             n_outputs=n_outputs,
             n_times=n_times,
             volume_shape=volume_shape,
             in_channels=in_channels,
             **parameters,
         )
+        if parameters and any(weight.numel() == 0 for weight in model.parameters()):
+            raise ValueError("a layer is left without weights")
     except (ArithmeticError, AssertionError, RuntimeError, ValueError) as error:
         if isinstance(error, BoldFormerError) or not parameters:
             raise
-        given = ", ".join(f"{key}={value}" for key, value in parameters.items())
         raise InputError(
             f"the model {name!r} cannot be built with {given}",
             received=" ".join(str(error).split()) or type(error).__name__,
             fix="choose other values, or leave them to their defaults",
         ) from None
+    return model
 
 
 def _unknown(what: str, received: str, known: list[str]) -> InputError:

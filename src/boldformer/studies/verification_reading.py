@@ -108,7 +108,11 @@ class Recorded:
         table = self.predictions.drop_duplicates("window").sort_values("window")
         table = table.reset_index(drop=True).replace({"n/a": ""})
         named = table["group"].where(table["group"].str.startswith(_FAMILY), "")
-        return table.assign(family=named.str.removeprefix(_FAMILY))
+        return table.assign(
+            family=named.str.removeprefix(_FAMILY),
+            block=table["onset"],
+            onset=pd.to_numeric(table["onset"]),
+        )
 
     @property
     def every_window_is_tested(self) -> bool:
