@@ -71,7 +71,7 @@ def fabricate(
     }
     right = {d: guess.argmax(1) == truth for d, guess in guesses.items()}
     content = {
-        "schema_version": "1.0",
+        "schema_version": "2.0",
         "created": "2026-11-23T16:46:00Z",
         "dataset": {
             "name": name,

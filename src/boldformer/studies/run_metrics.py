@@ -37,7 +37,7 @@ from boldformer.studies.run_scores import (
 from boldformer.studies.system import versions
 from boldformer.training.devices import resolve_device
 
-SCHEMA_VERSION = "1.0"
+SCHEMA_VERSION = "2.0"
 
 
 @dataclass(frozen=True, eq=False)
