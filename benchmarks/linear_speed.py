@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from sklearn.metrics import balanced_accuracy_score
 from sklearn.svm import LinearSVC
 
@@ -108,13 +109,14 @@ def permutations(n_classes: int) -> None:
     folds = tuple(Fold(k, *side) for k, side in enumerate(sides))
     splits = Splits(folds, "subject", "five folds")
     found: dict[str, Any] = {}
+    table = pd.DataFrame({"recording": runs})
 
     def result() -> str:
         test = found["test"]
         return f"{test.score:.3f}, null {test.null.mean():.3f}, p = {test.p_value:.3f}"
 
     with timed(f"{n_classes} classes", result):
-        found["test"] = permutation_test(gram_matrix(X), y, runs, splits)
+        found["test"] = permutation_test(gram_matrix(X), y, table, splits)
 
 
 def main() -> None:

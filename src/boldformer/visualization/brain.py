@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,12 @@ def space_of(file: str, default: str | None = None) -> str:
     """Space that a file name states, else `default`."""
     found = re.search(r"(?:^|_)space-([^_]+)", Path(file).name)
     return found[1] if found else default or ""
+
+
+def draw_maps(results: FinishedRun) -> Iterator[Drawing]:
+    """Draw every map that ``maps/maps.tsv`` lists and that shows something."""
+    drawn = (draw_listed(results, row) for row in range(len(results.maps)))
+    return (drawing for drawing in drawn if drawing is not None)
 
 
 def draw_listed(results: FinishedRun, row: int) -> Drawing | None:
