@@ -12,6 +12,7 @@ import pytest
 import typer.main
 
 from boldformer.cli import app, run_command
+from boldformer.errors import InputError
 from boldformer.models import list_models
 
 MakeBids = Callable[..., Path]
@@ -34,23 +35,39 @@ def spread(command: str, line: str) -> list[str]:
         ),
         (
             "run",
-            "BIDS OUT --participant_label 01 02 03 participant",
-            "BIDS OUT --participant_label 01 --participant_label 02 "
-            "--participant_label 03 participant",
+            "BIDS OUT group --labels alone group",
+            "BIDS OUT group --labels alone --labels group",
         ),
+        ("audit", "BIDS --labels a group", "BIDS --labels a --labels group"),
         # What follows before the folders are given may be a folder.
         ("run", "--task motor BIDS OUT", "--task motor BIDS OUT"),
         ("run", "OUT --config f --task a b", "OUT --config f --task a --task b"),
+        ("run", "OUT --config=f --task a b", "OUT --config=f --task a --task b"),
         ("run", "A B --volume-shape 1 2 3 x", "A B --volume-shape 1 2 3 x"),
         ("run", "A B --task=a b --raw c", "A B --task=a --task b --raw c"),
         ("run", "A B --detrend-order -1 --task a", "A B --detrend-order -1 --task a"),
         ("inspect", "RUN --label a b", "RUN --label a --label b"),
-        ("transfer", "A B OUT --task a b", "A B OUT --task a b"),
+        ("transfer", "--shots 1,2 A B OUT", "--shots 1,2 A B OUT"),
         ("run", "A B --nonsense x y", "A B --nonsense x y"),
     ],
 )
 def test_lists_take_spaces(command: str, given: str, meant: str) -> None:
     assert spread(command, given) == meant.split()
+
+
+@pytest.mark.parametrize(
+    ("command", "given"),
+    [
+        ("run", "BIDS OUT --labels alone group"),
+        ("run", "BIDS OUT --participant_label 01 02 participant"),
+        ("transfer", "A B OUT --shots 1 2"),
+        ("ledger", "hybrid --model-parameter width=8 linear"),
+    ],
+)
+def test_a_word_that_may_be_two_things_is_refused(command: str, given: str) -> None:
+    """Else a class is lost, or a folder called 2 is written."""
+    with pytest.raises(InputError, match="commas between"):
+        spread(command, given)
 
 
 def test_the_call_of_a_bids_app_works(make_bids: MakeBids, tmp_path: Path) -> None:

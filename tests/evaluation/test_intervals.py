@@ -94,9 +94,26 @@ def test_the_widening_is_that_of_nadeau_and_bengio(n_folds, expected):
     rows = np.arange(60)
     parts = np.array_split(rows, n_folds)
     folds = [Fold(k, np.setdiff1d(rows, part), part) for k, part in enumerate(parts)]
-    assert reuse_widening(folds) == pytest.approx(expected)
+    assert reuse_widening(folds, rows // 2) == pytest.approx(expected)
     # One split: nobody is tested who trained.
-    assert reuse_widening(folds[:1]) == 1.0
+    assert reuse_widening(folds[:1], rows // 2) == 1.0
+
+
+def test_people_who_are_each_decoded_by_themselves_widen_nothing():
+    """Six people of two runs: nobody's windows train the decoder of another."""
+    people, runs = np.repeat(np.arange(6), 8), np.tile(np.repeat([0, 1], 4), 6)
+    folds = [
+        Fold(
+            2 * person + run,
+            np.flatnonzero((people == person) & (runs != run)),
+            np.flatnonzero((people == person) & (runs == run)),
+        )
+        for person in range(6)
+        for run in (0, 1)
+    ]
+    assert reuse_widening(folds, people) == 1.0
+    # Resampled run by run, the runs of a person do train each other's decoders.
+    assert reuse_widening(folds, 2 * people + runs) > 1.4
 
 
 def test_the_same_seed_gives_the_same_interval():

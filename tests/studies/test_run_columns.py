@@ -12,7 +12,6 @@ import pandas as pd
 import pytest
 
 from boldformer import config
-from boldformer.data.splits import Fold, Splits
 from boldformer.studies import run_decoding
 from boldformer.studies.run_columns import OtherColumn, columns_table
 from boldformer.studies.verification import verify
@@ -142,9 +141,8 @@ def test_windows_that_one_column_lacks_are_left_out_of_the_gap() -> None:
     lacking[0] = np.nan
     other = OtherColumn("causal", "b", {"linear_svm": lacking}, {"hybrid": "no"})
     groups = np.array(list("aabbcc"))
-    splits = Splits((Fold(0, np.arange(4), np.arange(4, 6)),), "subject", "one split")
     results = SimpleNamespace(
-        targets=y, groups=groups, events=np.arange(6), splits=splits
+        targets=y, groups=groups, events=np.arange(6), widening=1.0
     )
     found = columns_table(
         {"hybrid": right, "linear_svm": right},

@@ -7,6 +7,8 @@ from typing import Any
 import typer
 import typer.core
 
+from boldformer.errors import InputError
+
 OPTIONS = "Options"
 MODELS = "{models}"
 # What options were once called, or are called elsewhere; help shows one name.
@@ -32,16 +34,25 @@ class Command(typer.core.TyperCommand):
 
         Values are taken up to the next option, once the folders have been given: before
         that what follows the first value may be a folder.
+
+        Raises
+        ------
+        InputError
+            For a word that may be a value or the level, or a folder of which there may
+            be any number.
         """
         known = {name: p for p in self.params for name in (*p.opts, *p.secondary_opts)}
-        wanted = _n_before(self.params) - ("--config" in args)
+        has_config = any(word.partition("=")[0] == "--config" for word in args)
+        wanted = _n_before(self.params) - has_config
+        has_level = any(p.name == "level" for p in self.params)
         spread: list[str] = []
-        left, n_given = list(args), 0
+        left, given = list(args), 0
         while left:
             token = left.pop(0)
             spread.append(token)
             if not token.startswith("-") or token == "-":
-                n_given += 1
+                given += 1
+                has_level = has_level and token not in _LEVELS
                 continue
             name, separator, _ = token.partition("=")
             option: Any = known.get("--" + one_name(name.lstrip("-")))
@@ -50,7 +61,13 @@ class Command(typer.core.TyperCommand):
             n_own = 0 if separator else option.nargs
             spread += left[:n_own]
             del left[:n_own]
-            while option.multiple and n_given >= wanted and _is_value(left):
+            while option.multiple and left and not left[0].startswith("-"):
+                if (given and wanted == float("inf")) or (
+                    given >= wanted and has_level and left[0] in _LEVELS
+                ):
+                    raise _ambiguous(name, left[0])
+                if given < wanted:
+                    break
                 spread += [name, left.pop(0)]
         return spread
 
@@ -104,5 +121,9 @@ def _n_before(parameters: list[Any]) -> float:
     return sum(p.nargs if p.nargs > 0 else float("inf") for p in first)
 
 
-def _is_value(left: list[str]) -> bool:
-    return bool(left) and not left[0].startswith("-") and left[0] not in _LEVELS
+def _ambiguous(option: str, word: str) -> InputError:
+    return InputError(
+        f"{word!r} may be a value of {option}, or stand for itself",
+        wanted=f"values of {option} with commas between",
+        fix="or folders and level before the options",
+    )

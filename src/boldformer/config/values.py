@@ -23,6 +23,8 @@ def fits(hint: Any, value: Any) -> bool:
         return any(fits(option, value) for option in typing.get_args(hint))
     if kind is Any:
         return True
+    if kind is typing.Literal:
+        return value in typing.get_args(hint)
     if isinstance(value, bool):
         return kind is bool
     if kind is float:
@@ -39,12 +41,8 @@ def in_words(hint: Any) -> str:
     kind = typing.get_origin(hint) or hint
     if kind in _UNIONS:
         return " or ".join(in_words(option) for option in typing.get_args(hint))
+    if kind is typing.Literal:
+        return f"one of {', '.join(map(repr, typing.get_args(hint)))}"
     if kind in (Sequence, tuple):
         return "a list"
-    names = {
-        float: "a number",
-        int: "a whole number",
-        str: "text",
-        bool: "true or false",
-    }
-    return names.get(kind, "a table")
+    return _NAMES.get(kind, "a table")

@@ -89,14 +89,20 @@ class Cohort:
         windows = WindowSet(table, self.windows.runs)
         labels = [n for n in self.labels if (windows.table["label"] == n).any()]
         lost = [(f"sub-{name}", reason) for name, reason in subjects.items()]
-        log_set_aside(lost)
+        gone = [n for n in self.labels if n not in labels]
+        no_class = [(name, "no usable window: it is no class") for name in gone]
+        log_set_aside([*lost, *no_class])
         return replace(
             self,
             windows=windows,
             labels=labels,
             targets=windows.table["label"].map(labels.index).to_numpy(dtype=np.int64),
-            set_aside=[*self.set_aside, *lost],
-            n_set_aside=self.n_set_aside | {"subject": len(lost)},
+            set_aside=[*self.set_aside, *lost, *no_class],
+            n_set_aside=self.n_set_aside
+            | {
+                "subject": len(lost),
+                "class": self.n_set_aside.get("class", 0) + len(gone),
+            },
         )
 
     @property

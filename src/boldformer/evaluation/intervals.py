@@ -22,6 +22,7 @@ from boldformer.evaluation.metrics import SCORES, weighted_recall, weighted_scor
 
 UNRELIABLE_BELOW = 7
 _NO_WIDTH = 1e-9
+_FEWEST = 10  # resamples of which percentiles can be taken at all
 _SHARES = ("accuracy", "balanced_accuracy")
 
 
@@ -132,10 +133,11 @@ class GroupBootstrap:
         widening: float = 1.0,
         events: np.ndarray | None = None,
     ) -> None:
-        if not 0 < level < 1 or n_resamples < 0:
+        if not 0 < level < 1 or n_resamples < 0 or 0 < n_resamples < _FEWEST:
             raise InputError(
                 "no such interval",
-                wanted="a level between 0 and 1 and 0 or more resamples",
+                wanted=f"a level between 0 and 1, and {_FEWEST} resamples or more (or "
+                "0, for none)",
                 received=f"level={level}, n_resamples={n_resamples}",
             )
         names, membership = np.unique(np.asarray(groups), return_inverse=True)
@@ -296,7 +298,7 @@ def _least(name: str) -> float:
     return SCORES[name].least if name in SCORES else 0.0
 
 
-def reuse_widening(folds: Sequence[Fold]) -> float:
+def reuse_widening(folds: Sequence[Fold], groups: np.ndarray) -> float:
     """How much wider intervals of cross-validated scores must be.
 
     Resampling takes the trained decoders as they are. In cross-validation the people
@@ -309,11 +311,14 @@ def reuse_widening(folds: Sequence[Fold]) -> float:
     ----------
     folds : sequence of Fold
         How windows were divided.
+    groups : ndarray, shape (n_windows,)
+        What is resampled, of each window that `folds` name.
 
     Returns
     -------
     float
-        1 where no window is both trained on and tested.
+        1 where no group trains the decoder of another that trains, in turn, elsewhere:
+        with one split, and where each subject is decoded by itself.
 
     Notes
     -----
@@ -330,9 +335,12 @@ def reuse_widening(folds: Sequence[Fold]) -> float:
     Bates, S., Hastie, T. & Tibshirani, R. (2023). Cross-validation: what does it
     estimate and how well does it do it? JASA 119, 1434-1445.
     """
-    tested = np.concatenate([fold.test for fold in folds])
-    trained = np.concatenate([fold.train for fold in folds])
-    if not len(np.intersect1d(tested, trained)):
+    groups = np.asarray(groups)
+    tested = set(np.unique(groups[np.concatenate([fold.test for fold in folds])]))
+    strangers = [
+        tested & (set(groups[fold.train]) - set(groups[fold.test])) for fold in folds
+    ]
+    if not any(strangers):
         return 1.0
     ratio = np.mean([len(fold.test) / len(fold.train) for fold in folds])
     return float(np.sqrt(2 + ratio))

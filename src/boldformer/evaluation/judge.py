@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from boldformer.evaluation.paired_tests import (
 MAIN_METRIC = "balanced_accuracy"
 COMPARED = ("accuracy", MAIN_METRIC)
 BETTER, WORSE, UNDECIDED, TOO_FEW = "better", "worse", "undecided", "too few units"
+NO_INTERVAL = "no interval"
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,16 +91,41 @@ def read(gap: Estimate, p_value: float, least_p: float, level: float) -> str:
 
     Returns
     -------
-    {"better", "worse", "undecided", "too few units"}
+    {"better", "worse", "undecided", "too few units", "no interval"}
         The first two only where the interval excludes 0 **and** the corrected p-value
-        is small enough; the last where there is no interval, or no p-value could be.
+        is small enough; then where no p-value could be, and where no interval was asked
+        for.
     """
     alpha = 1 - level
-    if not np.isfinite(gap.low) or least_p > alpha:
+    if least_p > alpha:
         return TOO_FEW
+    if not np.isfinite(gap.low):
+        return NO_INTERVAL
     if p_value > alpha or gap.low <= 0 <= gap.high:
         return UNDECIDED
     return BETTER if gap.low > 0 else WORSE
+
+
+def corrected(
+    found: Sequence[Comparison], n_units: int, level: float
+) -> list[Comparison]:
+    """Correct comparisons that belong together, and read each of them again.
+
+    Parameters
+    ----------
+    found : sequence of Comparison
+        Their p-values are corrected for each other by Holm's method.
+    n_units : int
+        The fewest that any of them rests on.
+    level : float
+        See `read`.
+    """
+    adjusted = holm(np.array([one.p_value for one in found])).tolist()
+    least = len(found) * least_p_value(n_units)
+    return [
+        replace(one, p_holm=q, reading=read(one.difference, q, least, level))
+        for one, q in zip(found, adjusted, strict=True)
+    ]
 
 
 class Judge:
@@ -202,15 +228,13 @@ class Judge:
         gap = Estimate(*(end - value for end in (found.value, found.low, found.high)))
         given = self._parts(scored, MAIN_METRIC) - value * contributions(self.y, self.y)
         p_value = self._test(given)
-        return p_value, read(gap, p_value, self._least_p(1), self.bootstrap.level)
+        least, level = least_p_value(self.n_units), self.bootstrap.level
+        return p_value, read(gap, p_value, least, level)
 
     def _test(self, differences: np.ndarray) -> float:
         return sign_flip_test(
             differences, self.groups, self.seed, self.bootstrap.widening
         )
-
-    def _least_p(self, n_tests: int) -> float:
-        return n_tests * least_p_value(self.n_units)
 
     def _compare(
         self,
@@ -220,13 +244,11 @@ class Judge:
     ) -> list[Comparison]:
         parts = {name: self._parts(one, metric) for name, one in scored.items()}
         p_values = [self._test(parts[a] - parts[b]) for a, b in pairs]
-        corrected, found = holm(np.array(p_values)), []
-        least, level = self._least_p(len(pairs)), self.bootstrap.level
-        for (a, b), p, q in zip(pairs, p_values, corrected.tolist(), strict=True):
+        found = []
+        for (a, b), p in zip(pairs, p_values, strict=True):
             gap = self.difference(scored[a], scored[b], metric)
-            reading = read(gap, q, least, level)
-            found.append(Comparison(a, b, metric, gap, p, q, reading))
-        return found
+            found.append(Comparison(a, b, metric, gap, p, p, UNDECIDED))
+        return corrected(found, self.n_units, self.bootstrap.level)
 
     def _parts(self, scored: Scored, metric: str) -> np.ndarray:
         """Split a score into what each window adds, (n_windows,)."""

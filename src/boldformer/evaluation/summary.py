@@ -14,6 +14,7 @@ from boldformer.evaluation.intervals import UNRELIABLE_BELOW, Estimate
 from boldformer.evaluation.judge import (
     BETTER,
     MAIN_METRIC,
+    NO_INTERVAL,
     TOO_FEW,
     UNDECIDED,
     WORSE,
@@ -195,7 +196,9 @@ def _verdict(
     rows = [row for row in comparisons if row["metric"] == VERDICT_METRIC]
     sentences += [_compared(row, units) for row in rows]
     if not held:
-        sentences.append(f"With {units} there is no interval: nothing is claimed.")
+        alone = f"With {units} there is no interval"
+        why = alone if n < 2 else "No interval was asked for"
+        sentences.append(f"{why}: nothing is claimed.")
     elif n < UNRELIABLE_BELOW:
         sentences.append(f"With only {units} the intervals are unreliable.")
     on_training = scores[decoder]["training_accuracy"]["value"]
@@ -228,6 +231,8 @@ def _claim(reading: str, other: str, evidence: str, units: str) -> str:
     told = f" ({evidence})" if evidence else ""
     if reading == TOO_FEW:
         return f"Whether it beats {other} cannot be told from {units}{told}."
+    if reading == NO_INTERVAL:
+        return f"Whether it beats {other} is not told without intervals{told}."
     verbs = {BETTER: "beats", WORSE: "is worse than", UNDECIDED: "is not shown to beat"}
     return f"It {verbs[reading]} {other}{told}."
 

@@ -60,6 +60,10 @@ class SettingScore:
         """Value and interval."""
         return self.judge.estimate(self.scored)
 
+    def against(self, value: float) -> tuple[float, str]:
+        """Hold this against chance; see `boldformer.evaluation.judge.Judge.against`."""
+        return self.judge.against(self.scored, value)
+
     def minus(self, other: SettingScore) -> Comparison:
         """How much better this is than `other`, which scores the same rows."""
         pair = {"this": self.scored, "other": other.scored}

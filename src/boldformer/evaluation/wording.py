@@ -9,7 +9,7 @@ def plural(noun: str) -> str:
     """Write a noun for several: ``runs``, ``families``, ``classes``."""
     if noun.endswith("family"):
         return f"{noun[:-1]}ies"
-    return f"{noun}es" if noun.endswith("s") else f"{noun}s"
+    return f"{noun}es" if noun.endswith(("s", "ch")) else f"{noun}s"
 
 
 def count(n: int, noun: str) -> str:

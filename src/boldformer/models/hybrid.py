@@ -22,6 +22,13 @@ from boldformer.models.registry import register
 # D width  K classes  X, Y, Z voxels
 
 
+_POOLED = {
+    "location": "by attention of {} heads that keeps places apart",
+    "content": "by attention of {} heads that does not know places",
+    "global": "by a global average",
+}
+
+
 @register("hybrid")
 class Hybrid(GridModel):
     """3-D CNN over space, location-keeping attention, Transformer over time.
@@ -139,17 +146,18 @@ class Hybrid(GridModel):
     def in_words(self) -> str:
         """See `DecoderModel`."""
         x, y, z = self.grid_shape
-        drop = "DropConnect" if self.drop_kind == "weights" else "dropout"
+        drop = f"DropConnect of {self.drop_prob:g} (Wan et al., 2013)"
+        if self.drop_kind != "weights":
+            drop = f"dropout of {self.drop_prob:g}"
+        blocks = f" and {self.n_blocks} residual block(s)" if self.n_blocks else ""
         return (
             "a hybrid of a 3-D convolutional network and a Transformer: frames are "
             f"averaged in groups of {self.frames_per_token}, each average is encoded "
-            f"by 3-D convolutions ({self.out_channels} channels on a grid of "
-            f"{x} × {y} × {z}), its grid is summed by attention with "
-            f"{self.n_space_heads} heads that keeps places apart "
-            f"({self.space_pooling} pooling, {self.width} features), and "
+            f"by 3-D convolutions{blocks} ({self.out_channels} channels on a grid of "
+            f"{x} × {y} × {z}), its grid is summed to {self.width} features "
+            f"{_POOLED[self.space_pooling].format(self.n_space_heads)}, and "
             f"{self.n_layers} Transformer block(s) of {self.n_heads} heads (Vaswani "
-            f"et al., 2017) mix the groups in time; {drop} of {self.drop_prob:g} "
-            "(Wan et al., 2013)"
+            f"et al., 2017) mix the groups in time; {drop}"
         )
 
     def place(self, x_NCXYZ: Tensor) -> Tensor:

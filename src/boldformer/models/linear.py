@@ -108,10 +108,9 @@ class Linear(DecoderModel):
     def in_words(self) -> str:
         """See `DecoderModel`."""
         machine = {"svm": "support vector machine", "logistic": "logistic regression"}
-        penalty = "chosen among 0.1, 1, 10 and 100" if self.C == "auto" else self.C
         return (
             f"a linear {machine[self.loss]} on the mean volume of a window, one weight "
-            f"a voxel and class, with inverse penalty C {penalty}"
+            "a class for each voxel that is kept"
         )
 
     def reset_head(self, n_outputs: int) -> None:

@@ -11,11 +11,14 @@ from boldformer.data.audit.fit_log import FitLog
 from boldformer.data.audit.split_audit import Audit
 from boldformer.data.cohort import Cohort
 from boldformer.data.prepare import configured_pipeline
+from boldformer.data.splits import undivided_subjects
+from boldformer.errors import InputError
 from boldformer.evaluation.ablation_arms import ALL, choose_arms, repeated_splits
 from boldformer.studies.ablation_fits import Entry, fit_all
 from boldformer.studies.ablation_outputs import WRITTEN, write_ablation
 from boldformer.studies.settings import check_settings
 from boldformer.studies.study import Study, audit_fits, audit_split, same_windows
+from boldformer.training.settings import check_model
 
 __all__ = ["AblationSettings", "run_ablation"]
 
@@ -76,7 +79,13 @@ class Ablation(Study[AblationSettings]):
         self._arms = choose_arms(self.settings.models, self.settings.arms)
         run = self.settings.run
         self._runs = {arm.name: arm.configured(run) for arm in self._arms}
-        for settings in self._runs.values():
+        for name, settings in self._runs.items():
+            try:
+                check_model(settings.model)
+            except InputError as error:
+                raise InputError(
+                    f"the arm {name!r} cannot be built", received=str(error)
+                ) from None
             check_settings(settings)
 
     def read(self) -> None:
@@ -103,6 +112,10 @@ class Ablation(Study[AblationSettings]):
                 logger.info("Preparing %d recordings for %s", len(dataset), name)
                 read[key] = self.prepare(dataset, run, self.work / f"store-{key}")
             found[name] = read[key]
+        table = next(iter(found.values())).windows.table
+        alone = undivided_subjects(table, self.settings.run.evaluation)
+        kept = {id(one): one.without(alone) for one in read.values()}
+        found = {name: kept[id(cohort)] for name, cohort in found.items()}
         columns = ["block", "label", "first_frame", "n_frames"]
         same_windows(found, columns, "the arm (--arms)")
         return found

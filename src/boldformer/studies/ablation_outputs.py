@@ -140,6 +140,7 @@ def _judge(
     """
     cohort = entries[0].cohort
     table, repeats = cohort.windows.table, splits.repeats
+    groups = resampling_groups(table)[1]
     given = {}
     for entry in entries:
         fits = by_arm[entry.arm.name]
@@ -149,9 +150,9 @@ def _judge(
     tested = np.isfinite(given[HYBRID]).all(axis=1)
     judge = Judge(
         np.tile(cohort.targets, repeats)[tested],
-        np.tile(resampling_groups(table)[1], repeats)[tested],
+        np.tile(groups, repeats)[tested],
         run.evaluation,
-        reuse_widening(splits.folds),
+        reuse_widening(splits.folds, groups),
         events=np.tile(event_names(table), repeats)[tested],
     )
     scored = {name: judge.score(values[tested]) for name, values in given.items()}

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from boldformer.config import EvaluationConfig, RunConfig
 from boldformer.data.audit.findings import AuditCheck
 from boldformer.data.audit.split_audit import Audit, audit
@@ -23,7 +21,7 @@ from boldformer.data.sources.layouts import open_source
 from boldformer.data.splits import Splits, configured_splits
 from boldformer.errors import InputError, OutputExistsError
 from boldformer.studies.settings import check_settings
-from boldformer.studies.study import audit_split
+from boldformer.studies.study import audit_split, split_cohort
 
 logger = logging.getLogger(__name__)
 
@@ -131,8 +129,10 @@ def audit_table(
     windows, brought = read_windows(path)
     if split is None and brought is not None:
         splits = Splits.from_table(brought, windows)
+    elif split is not None:
+        splits = Splits.read(split, windows)
     else:
-        splits = _splits(windows, split, evaluation or EvaluationConfig())
+        splits = configured_splits(windows, evaluation or EvaluationConfig())
     found = audit(windows, splits)
     n_runs = windows["recording"].nunique()
     return AuditReport(str(path), len(windows), n_runs, splits, found)
@@ -175,9 +175,11 @@ def audit_dataset(
     _check_places(store, out, dataset.folders)
     with _folder(store) as place:
         cohort = read_cohort(dataset, settings, place, n_jobs=n_jobs, progress=progress)
-        table = cohort.windows.table
-        splits = _splits(table, split, settings.evaluation)
-        found = audit_split(cohort, splits)
+        if split is None:
+            cohort, splits = split_cohort(cohort, settings.evaluation)
+        else:
+            splits = Splits.read(split, cohort.windows.table)
+        table, found = cohort.windows.table, audit_split(cohort, splits)
     source = str(dataset.path)
     return AuditReport(source, len(table), len(cohort.windows.runs), splits, found)
 
@@ -189,14 +191,6 @@ def _check_places(
         check_store(store, inputs)
     if out is not None:
         check_out(out, inputs)
-
-
-def _splits(
-    table: pd.DataFrame, split: Path | None, evaluation: EvaluationConfig
-) -> Splits:
-    if split is not None:
-        return Splits.read(split, table)
-    return configured_splits(table, evaluation)
 
 
 @contextlib.contextmanager

@@ -102,7 +102,7 @@ def _made_of(metrics: dict[str, Any]) -> str:
     if not parts:
         return "one part"
     return (
-        "a network and a closed-form linear decoder of window means, whose logits are "
+        "a network and a linear decoder of window means, whose logits are "
         f"added (accuracy: {', '.join(parts)})"
     )
 

@@ -125,11 +125,12 @@ def _curve(
     """One row a network: its compute, its accuracy, its distance to the unpruned."""
     table, targets = study.cohort.windows.table, study.cohort.targets
     tested = _tested(grouped["unpruned", 0])
+    groups = resampling_groups(table)[1]
     judge = Judge(
         targets[tested],
-        resampling_groups(table)[1][tested],
+        groups[tested],
         study.evaluation,
-        reuse_widening(study.splits.folds),
+        reuse_widening(study.splits.folds, groups),
         scores=["accuracy"],
         events=event_names(table)[tested],
     )

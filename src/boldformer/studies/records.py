@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,9 @@ def mark_leaky(paths: Iterable[Path]) -> None:
     for path in paths:
         files = path.rglob("*.tsv") if path.is_dir() else [path]
         for file in [f for f in files if f.suffix == ".tsv" and f.is_file()]:
-            head, *rows = file.read_text(encoding="utf-8").splitlines()
+            head, *rows = file.read_text(encoding="utf-8").rstrip("\n").split("\n")
+            if head.split("\t")[-1] == LEAKY.lower():
+                continue
             marked = [f"{head}\t{LEAKY.lower()}", *(f"{row}\t{LEAKY}" for row in rows)]
             write_text(file, "".join(f"{line}\n" for line in marked))
 
@@ -105,7 +108,11 @@ def without_folders(value: Any, folders: Iterable[Path]) -> Any:
         return [without_folders(item, folders) for item in value]
     if isinstance(value, str):
         for folder in folders:
-            value = value.replace(f"{folder}/", "").replace(str(folder), folder.name)
+            # A path of its own, and not part of an address or of a longer name.
+            path = rf"(?<![\w./:~-]){re.escape(str(folder))}"
+            value = re.sub(rf"{path}/(?=\S)", "", value)
+            name = folder.name.replace("\\", r"\\")
+            value = re.sub(rf"{path}(?![\w/-])", name, value)
     return value
 
 

@@ -17,7 +17,7 @@ from boldformer.data.audit.split_audit import Audit
 from boldformer.data.cohort import Cohort
 from boldformer.data.folders import WORK
 from boldformer.data.prepare import configured_pipeline
-from boldformer.data.splits import Fold, configured_splits, undivided_subjects
+from boldformer.data.splits import Fold
 from boldformer.decoder import Decoder
 from boldformer.evaluation.baselines import Views, baseline_of
 from boldformer.evaluation.cross_validation import (
@@ -47,7 +47,7 @@ from boldformer.studies.run_robustness import (
     linear_null,
 )
 from boldformer.studies.settings import check_settings
-from boldformer.studies.study import Study, audit_fits, audit_split
+from boldformer.studies.study import Study, audit_fits, audit_split, split_cohort
 from boldformer.training.linear_decoder import gram_matrix
 from boldformer.visualization import build_report
 
@@ -126,10 +126,7 @@ class Decoding(Study[RunConfig]):
         settings = self.settings
         self.dataset = self.open(settings.data)
         cohort = self._prepared(settings, "store")
-        alone = undivided_subjects(cohort.windows.table, settings.evaluation)
-        self.cohort = cohort.without(alone)
-        table = self.cohort.windows.table
-        self.splits = configured_splits(table, settings.evaluation)
+        self.cohort, self.splits = split_cohort(cohort, settings.evaluation)
         self.audit = audit_split(self.cohort, self.splits)
         self.audit.raise_if_leaky(settings.evaluation.allow_leakage)
         self.experiment = Experiment.of(self.cohort, settings)

@@ -17,11 +17,10 @@ from boldformer.data.audit.fit_log import FitLog
 from boldformer.data.cohort import Cohort
 from boldformer.data.splits import Fold, Splits, split_groups
 from boldformer.data.windows import WindowSet
-from boldformer.errors import BoldFormerError
+from boldformer.errors import BoldFormerError, InputError
 from boldformer.evaluation.baselines import Views, baseline_of
 from boldformer.evaluation.cross_validation import cross_validate
 from boldformer.evaluation.experiment import Experiment
-from boldformer.evaluation.intervals import reuse_widening
 from boldformer.evaluation.judge import COMPARED, Judge
 from boldformer.evaluation.out_of_fold import in_every_repeat
 from boldformer.evaluation.predictions import as_written
@@ -36,7 +35,7 @@ NOT_ASKED = "not run, as asked (--no-causal-decoder)"
 
 
 class JudgedRows(Protocol):
-    """Rows of predictions, each of them (n_rows,), and how they were split."""
+    """Rows of predictions, each of them (n_rows,)."""
 
     @property
     def targets(self) -> np.ndarray:
@@ -54,8 +53,8 @@ class JudgedRows(Protocol):
         ...
 
     @property
-    def splits(self) -> Splits:
-        """Folds."""
+    def widening(self) -> float:
+        """Of intervals; see `boldformer.evaluation.intervals.reuse_widening`."""
         ...
 
 
@@ -131,20 +130,24 @@ class OtherColumn:
             preprocessing=replace(settings.preprocessing, causal=mode == "causal"),
             window=cohort.window,
         )
+        found = cls(mode, "", {}, {})
         try:
             twin = prepared(other, f"store_{mode}")
             matched = _Matched.of(cohort, twin, splits)
-            found = cls(mode, twin.windows.pipeline_hash, {}, {decoder: NOT_ASKED})
+            found = replace(found, pipeline_hash=twin.windows.pipeline_hash)
             if not is_linear:
                 found.probabilities[LINEAR] = matched.linear(found.log)
+            if settings.evaluation.causal_decoder or is_linear:
+                found.probabilities[decoder] = matched.decoder(
+                    other, folds / mode, found.log, progress=progress
+                )
+            else:
+                found.reasons[decoder] = NOT_ASKED
         except BoldFormerError as error:
-            logger.warning("no %s column: %s", mode, error)
-            return cls(mode, "", {}, dict.fromkeys(names, f"not run: {error}"))
-        if settings.evaluation.causal_decoder or is_linear:
-            found.probabilities[decoder] = matched.decoder(
-                other, folds / mode, found.log, progress=progress
-            )
-            del found.reasons[decoder]
+            # What the run has found in its own column is not lost to the other one.
+            logger.warning("%s column: %s", mode, error)
+            lost = [name for name in names if name not in found.probabilities]
+            found.reasons.update(dict.fromkeys(lost, f"not run: {error}"))
         return found
 
 
@@ -153,7 +156,7 @@ def _impossible(cohort: Cohort, settings: RunConfig, mode: str) -> str:
     if (cohort.windows.table["timing"] == "map").all():
         return "frames in no order have no past"
     if (mode == "causal") == settings.preprocessing.causal:
-        return "the steps of the pipeline are written out in one form only"
+        return "the steps of the pipeline have one form only, or are written out in one"
     return ""
 
 
@@ -238,7 +241,14 @@ def _kept(part: Splits, place: np.ndarray) -> Splits:
     folds = []
     for fold in part.folds:
         train, test = (place[side] for side in (fold.train, fold.test))
-        folds.append(Fold(fold.index, train[train >= 0], test[test >= 0]))
+        train, test = train[train >= 0], test[test >= 0]
+        if len(train) and len(test):
+            folds.append(Fold(fold.index, train, test))
+    if not folds:
+        raise InputError(
+            "no fold has training and test windows in both columns",
+            fix="look at what was set aside of the other column",
+        )
     return replace(part, folds=tuple(folds))
 
 
@@ -293,7 +303,7 @@ def _judge(all_: JudgedRows, evaluation: EvaluationConfig, rows: np.ndarray) -> 
         all_.targets[rows],
         all_.groups[rows],
         evaluation,
-        reuse_widening(all_.splits.folds),
+        all_.widening,
         COMPARED,
         all_.events[rows],
     )

@@ -14,7 +14,6 @@ from boldformer.data.cohort import Cohort
 from boldformer.data.groups import resampling_groups
 from boldformer.data.prepare import confounds_used
 from boldformer.data.splits import Splits
-from boldformer.evaluation.intervals import reuse_widening
 from boldformer.evaluation.learning_curve import CurvePoint
 from boldformer.evaluation.out_of_fold import OutOfFold
 from boldformer.evaluation.predictions import weights_hash
@@ -136,7 +135,9 @@ def assemble(evidence: Evidence, *, total_seconds: float) -> dict[str, Any]:
     resolved = [folder.resolve() for folder in folders]
     # The longest first: a folder may lie in another.
     known = sorted({*folders, *resolved}, key=lambda folder: -len(str(folder)))
-    return without_folders(found, [f for f in known if len(f.parts) > 1])
+    found = without_folders(found, [f for f in known if len(f.parts) > 1])
+    found["dataset"]["address"] = evidence.cohort.dataset.address
+    return found
 
 
 def _summary(evidence: Evidence) -> dict[str, Any]:
@@ -151,7 +152,7 @@ def _summary(evidence: Evidence) -> dict[str, Any]:
         evidence.settings.evaluation,
         decoder=evidence.decoder,
         unit=unit,
-        widening=reuse_widening(evidence.splits.folds),
+        widening=evidence.results.widening,
         events=evidence.results.events,
     )
 
@@ -201,9 +202,10 @@ def _preprocessing(evidence: Evidence) -> dict[str, Any]:
 
 
 def _protocol(evidence: Evidence, interval: dict[str, Any]) -> dict[str, Any]:
-    splits = evidence.splits
+    splits, asked = evidence.splits, evidence.settings.evaluation.unit
     return {
         "unit": splits.unit,
+        "held_out": asked if asked == "stretch" else splits.unit,
         "scheme": splits.scheme,
         "n_folds": len(splits.folds),
         "n_repeats": splits.repeats,

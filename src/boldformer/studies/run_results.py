@@ -14,6 +14,7 @@ from boldformer.data.groups import event_names, resampling_groups
 from boldformer.data.splits import Splits
 from boldformer.data.windows import WindowSet
 from boldformer.evaluation.calibration import temper
+from boldformer.evaluation.intervals import reuse_widening
 from boldformer.evaluation.kept_fits import FoldOutcome
 from boldformer.evaluation.out_of_fold import OutOfFold
 from boldformer.evaluation.predictions import as_written
@@ -121,6 +122,11 @@ class Results:
         """What intervals resample, for each row: all repeats of a subject together."""
         groups = resampling_groups(self.cohort.windows.table)[1]
         return np.tile(groups, self.splits.repeats)
+
+    @property
+    def widening(self) -> float:
+        """Of intervals; see `boldformer.evaluation.intervals.reuse_widening`."""
+        return reuse_widening(self.splits.folds, self.groups)
 
     @property
     def events(self) -> np.ndarray:

@@ -232,7 +232,7 @@ def bootstrap_of(
         settings.n_resamples,
         settings.level,
         settings.seed,
-        reuse_widening(folds),
+        reuse_widening(folds, groups),
         events[tested],
     )
     weights = np.zeros((settings.n_resamples, len(groups)), np.float32)

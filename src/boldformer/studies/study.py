@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
-from boldformer.config import DataConfig, RunConfig, to_dict
+from boldformer.config import DataConfig, EvaluationConfig, RunConfig, to_dict
 from boldformer.data.audit.fingerprints import find_copies
 from boldformer.data.audit.fit_log import FitLog
 from boldformer.data.audit.sharing import check_fits
@@ -18,7 +18,7 @@ from boldformer.data.folders import WORK, OutputFolder
 from boldformer.data.places import check_place
 from boldformer.data.recording import Dataset
 from boldformer.data.sources.layouts import open_source
-from boldformer.data.splits import Splits
+from boldformer.data.splits import Splits, configured_splits, undivided_subjects
 from boldformer.errors import InputError
 
 logger = logging.getLogger(__name__)
@@ -149,6 +149,13 @@ class Study(abc.ABC, Generic[Settings]):
         )
         self._told.update(cohort.set_aside)
         return cohort
+
+
+def split_cohort(cohort: Cohort, evaluation: EvaluationConfig) -> tuple[Cohort, Splits]:
+    """Split a cohort as settings ask; who cannot be decoded alone is set aside."""
+    alone = undivided_subjects(cohort.windows.table, evaluation)
+    cohort = cohort.without(alone)
+    return cohort, configured_splits(cohort.windows.table, evaluation)
 
 
 def audit_split(cohort: Cohort, splits: Splits) -> Audit:

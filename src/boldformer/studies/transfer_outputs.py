@@ -13,7 +13,7 @@ from boldformer import config
 from boldformer.data.atomic import write_json, write_text, write_tsv
 from boldformer.data.audit.split_audit import Audit
 from boldformer.evaluation.intervals import UNRELIABLE_BELOW
-from boldformer.evaluation.judge import BETTER, WORSE
+from boldformer.evaluation.judge import BETTER, NO_INTERVAL, TOO_FEW, WORSE, corrected
 from boldformer.evaluation.transfer_learners import SHOT_SHARE
 from boldformer.evaluation.transfer_scores import SettingScore, SiteJudge
 from boldformer.studies.records import (
@@ -79,6 +79,7 @@ def _rows(
     found: Direction, sites: Sites, settings: TransferSettings
 ) -> Iterator[dict[str, Any]]:
     for scored in found.scores:
+        p_chance, reading = scored.against(1 / len(sites.classes))
         yield {
             "train": _trained_on(found, scored),
             "test": found.test,
@@ -94,6 +95,8 @@ def _rows(
             "low": rounded(scored.estimate.low),
             "high": rounded(scored.estimate.high),
             "chance": rounded(1 / len(sites.classes)),
+            "p_chance": float(f"{p_chance:.4g}"),
+            "reading": reading,
             "audit": LEAKY if found.verdict.verdict == "leak" else "no leak",
         }
 
@@ -116,10 +119,34 @@ def _preprocessing(settings: TransferSettings) -> str:
 
 
 def _differences(found: Direction) -> Iterator[dict[str, Any]]:
+    """Compare all pairs of a direction together, corrected for their number."""
+    pairs = list(_pairs(found))
+    gaps = [scored.minus(other) for _, scored, other in pairs]
+    if not gaps:
+        return
+    n_units = min(scored.judge.n_units for _, scored, _ in pairs)
+    level = pairs[0][1].judge.bootstrap.level
+    for (name, scored, _), gap in zip(
+        pairs, corrected(gaps, n_units, level), strict=True
+    ):
+        yield {
+            "test": found.test,
+            "setting": scored.setting,
+            "alignment": scored.alignment,
+            "shots": scored.shots,
+            "minus": name,
+            **gap.difference.to_dict(),
+            "p_value": gap.p_value,
+            "p_holm": gap.p_holm,
+            "reading": gap.reading,
+        }
+
+
+def _pairs(found: Direction) -> Iterator[tuple[str, SettingScore, SettingScore]]:
     """Pairs worth comparing: shots against none, transfer against alone, alignments."""
     by_key = {(s.setting, s.alignment, s.shots): s for s in found.scores}
     for (setting, alignment, shots), scored in by_key.items():
-        others = []
+        others: list[tuple[str, SettingScore | None]] = []
         if setting == "few-shot":
             alone = by_key.get(("within-subject", "none", shots))
             zero = by_key[("zero-shot", alignment, "0")]
@@ -127,19 +154,7 @@ def _differences(found: Direction) -> Iterator[dict[str, Any]]:
             others += [("zero-shot", found.judge.same_rows(zero, scored))]
         if setting in ("zero-shot", "few-shot") and alignment != "none":
             others += [("alignment none", by_key.get((setting, "none", shots)))]
-        for name, other in others:
-            if other is not None:
-                gap = scored.minus(other)
-                yield {
-                    "test": found.test,
-                    "setting": setting,
-                    "alignment": alignment,
-                    "shots": shots,
-                    "minus": name,
-                    **gap.difference.to_dict(),
-                    "p_value": gap.p_value,
-                    "reading": gap.reading,
-                }
+        yield from ((name, scored, other) for name, other in others if other)
 
 
 def _record(
@@ -217,17 +232,18 @@ def _words(table: pd.DataFrame, pairs: pd.DataFrame, sites: Sites, caption: str)
 def _verdicts(table: pd.DataFrame, pairs: pd.DataFrame) -> list[str]:
     said = []
     for row in table[table["setting"] == "zero-shot"].itertuples():
-        if pd.isna(row.low) or row.low <= row.chance:
+        if row.reading != BETTER:
             said.append(
-                f"- On {row.test}, zero-shot with alignment {row.alignment} is not "
-                "shown to be above chance."
+                f"- On {row.test}, {_shown(row.reading)} zero-shot with alignment "
+                f"{row.alignment} is above chance."
             )
     for row in pairs.itertuples():
         if row.minus == "shots alone" and row.reading != BETTER:
-            worse = "is worse than" if row.reading == WORSE else "is not shown to beat"
+            beats = "beat" if row.reading != WORSE else "are worse than"
+            shown = "" if row.reading == WORSE else f"{_shown(row.reading)} "
             said.append(
-                f"- On {row.test}, {row.shots} shots with the training data "
-                f"({row.alignment}) {worse} the shots alone: {row.value:+.3f}."
+                f"- On {row.test}, {shown}{row.shots} shots with the training data "
+                f"({row.alignment}) {beats} the shots alone: {row.value:+.3f}."
             )
     few = int(table["n_subjects"].min())
     if few < UNRELIABLE_BELOW:
@@ -236,3 +252,10 @@ def _verdicts(table: pd.DataFrame, pairs: pd.DataFrame) -> list[str]:
             f"{UNRELIABLE_BELOW} cannot show how different the next would be."
         )
     return said
+
+
+def _shown(reading: str) -> str:
+    """Begin a sentence on what is not claimed."""
+    if reading in (TOO_FEW, NO_INTERVAL):
+        return "it cannot be told whether"
+    return "it is not shown that"

@@ -18,6 +18,7 @@ from boldformer.data.recording import Recording
 from boldformer.data.sources.layouts import open_source
 from boldformer.data.splits import Splits
 from boldformer.errors import BoldFormerError, InputError
+from boldformer.evaluation.intervals import reuse_widening
 from boldformer.studies.run_outputs import RUN_FILE
 from boldformer.studies.system import versions
 
@@ -82,6 +83,18 @@ class Recorded:
     def groups(self) -> np.ndarray:
         """What intervals resample, (n_rows,)."""
         return self.predictions["group"].to_numpy(dtype=str)
+
+    @cached_property
+    def widening(self) -> float:
+        """Of intervals; windows that are trained on alone count by their subject."""
+        table = pd.read_csv(self.out / "splits.tsv", sep="\t", dtype=str)
+        by_run = bool((self.windows["group"] == self.windows["recording"]).all())
+        unit = "recording" if by_run else "subject"
+        known = dict(zip(table["window"].astype(int), table[unit], strict=True))
+        tested = self.windows
+        known |= dict(zip(tested["window"], tested["group"], strict=True))
+        groups = [str(known.get(n, "")) for n in range(max(known) + 1)]
+        return reuse_widening(self.splits.folds, np.array(groups))
 
     @cached_property
     def events(self) -> np.ndarray:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from boldformer.errors import InputError
 from boldformer.evaluation.calibration import temper
-from boldformer.evaluation.intervals import Estimate, reuse_widening
+from boldformer.evaluation.intervals import Estimate
 from boldformer.evaluation.learning_curve import CurvePoint, curve_table
 from boldformer.evaluation.out_of_fold import OutOfFold
 from boldformer.evaluation.permutation import PermutationTest
@@ -109,7 +109,7 @@ def _summarised(run: Recorded, given: dict[str, np.ndarray]) -> dict[str, Any]:
         run.settings.evaluation,
         decoder=run.decoder,
         unit=_unit(run.predictions),
-        widening=reuse_widening(run.splits.folds),
+        widening=run.widening,
         events=run.events,
     )
 

@@ -95,8 +95,9 @@ class FinishedRun:
 
     @property
     def held_out(self) -> str:
-        """What folds keep apart: ``"subject"`` or ``"run"``."""
-        return self.metrics["protocol"].get("unit", "subject")
+        """What folds keep apart: ``"subject"``, ``"run"`` or ``"stretch"`` of a run."""
+        protocol = self.metrics["protocol"]
+        return protocol.get("held_out") or protocol.get("unit", "subject")
 
     @property
     def unit(self) -> str:

@@ -38,8 +38,9 @@ _BALANCE = {
     "none": "classes as frequent as they come",
 }
 _CHOSEN = (
-    "inverse penalty (0.1, 1, 10 or 100) and number of voxels (all, 2,000 or 500, by "
-    "their F statistic) chosen by balanced accuracy over inner folds of the training"
+    "inverse penalty (0.1, 1, 10 or 100; 10 with fewer than three inner folds) and "
+    "number of voxels (all, 2,000 or 500 by their F statistic; all without inner "
+    "folds) chosen by balanced accuracy over at most five inner folds of the training"
 )
 
 
@@ -85,7 +86,8 @@ def _data(results: FinishedRun) -> Iterator[str]:
         yield f"They had been preprocessed with {listed(made_by)}."
     if metrics["set_aside"]:
         n = len(metrics["set_aside"])
-        yield f"{count(n, 'item')} (runs, events or classes) could not be used."
+        kinds = "runs, events, classes or subjects"
+        yield f"{count(n, 'item')} ({kinds}) could not be used."
 
 
 def _cited(software: str) -> str:
@@ -143,11 +145,14 @@ def _training(results: FinishedRun) -> Iterator[str]:
     metrics, training = results.metrics, from_toml(results.config).training
     epochs = [fold["epochs"] for fold in metrics["folds"] if fold.get("epochs")]
     if not epochs:
-        if metrics["model"].get("config", {}).get("C") == "auto":
-            yield (
-                f"It was fitted in closed form, with {_CHOSEN} "
-                f"{plural(results.held_out)}."
-            )
+        penalty = metrics["model"].get("config", {}).get("C")
+        fixed = (
+            "" if penalty == "auto" else f" (the inverse penalty fixed at {penalty})"
+        )
+        yield (
+            f"It was fitted to convergence, with {_CHOSEN} "
+            f"{plural(results.held_out)}{fixed}."
+        )
         return
     yield (
         f"It was trained with PyTorch (Paszke et al., 2019) by AdamW (Loshchilov and "
@@ -155,9 +160,8 @@ def _training(results: FinishedRun) -> Iterator[str]:
         f"warm-up, with cosine decay; weight decay {training.weight_decay:g}) in "
         f"batches of {training.batch_size} for {_span(epochs)} epochs of at most "
         f"{training.max_epochs}, {_BALANCE[training.balance]}, label smoothing "
-        f"{training.label_smoothing:g}, gradients clipped at "
-        f"{training.gradient_clip:g}, weights averaged over steps with decay "
-        f"{training.ema_decay:g}, seed {training.seed}."
+        f"{training.label_smoothing:g}, {_clipped(training)}weights averaged "
+        f"over steps with decay {training.ema_decay:g}, seed {training.seed}."
     )
     augmented = _augmentation(training)
     if augmented:
@@ -172,6 +176,11 @@ def _training(results: FinishedRun) -> Iterator[str]:
         )
     else:
         yield "No epoch was chosen: training ran its full length."
+
+
+def _clipped(training: TrainingConfig) -> str:
+    clip = training.gradient_clip
+    return f"gradients clipped at {clip:g}, " if clip else ""
 
 
 def _span(numbers: list[int]) -> str:
@@ -211,7 +220,8 @@ def _comparison(results: FinishedRun) -> Iterator[str]:
         baselines = listed(BASELINES[name].methods for name in names)
         chosen = ""
         if {"linear_svm", "logistic"} & set(names):
-            chosen = f"; of linear ones, {_CHOSEN} {plural(results.held_out)}"
+            told = f"{_CHOSEN} {plural(results.held_out)}"
+            chosen = f"; of linear ones on window means, {told}"
         yield (
             f"It was compared, on the same folds, with {baselines} (scikit-learn, "
             f"Pedregosa et al., 2011; linear machines after Cortes and Vapnik, 1995"
@@ -234,8 +244,11 @@ def _intervals(results: FinishedRun) -> Iterator[str]:
         "Scores are pooled over held-out windows; ROC and precision–recall areas are "
         "one-vs-rest, averaged over classes without weights."
     )
-    if not interval.get("n_resamples") or (interval.get("n_units") or 0) < 2:
-        yield "There are no intervals: one unit alone cannot give any."
+    if not interval.get("n_resamples"):
+        yield "No intervals were computed."
+        return
+    if (interval.get("n_units") or 0) < 2:
+        yield f"There are no intervals: one {results.unit} alone cannot give any."
         return
     wide = f" They were {widened(results)}." if interval.get("widening", 1) > 1 else ""
     yield (

@@ -8,7 +8,7 @@ from typing import Any
 
 from boldformer.config import from_toml, to_toml
 from boldformer.evaluation.baselines import PARTS, decoder_name
-from boldformer.evaluation.judge import BETTER, UNDECIDED, WORSE
+from boldformer.evaluation.judge import BETTER, NO_INTERVAL, UNDECIDED, WORSE
 from boldformer.evaluation.wording import count, plural
 from boldformer.preprocessing.pipeline import step_meaning
 from boldformer.visualization.drawing import listed
@@ -17,13 +17,17 @@ from boldformer.visualization.finished_run import FinishedRun
 _UNITS = {"_s": "s", "_hz": "Hz", "_mm": "mm"}
 _FEW = 10
 
-_READINGS = {BETTER: "above", WORSE: "below", UNDECIDED: "cannot be told apart"}
+_READINGS = {
+    BETTER: "above",
+    WORSE: "below",
+    UNDECIDED: "cannot be told apart",
+    NO_INTERVAL: "no interval",
+}
 _MODES = {
-    "transductive": "Each volume is cleaned with its whole run, later "
-    "volumes included. No labels are used, but this is not what a decoder would see "
-    "while the scan is running.",
-    "causal": "Each volume is cleaned with itself and earlier volumes only, as "
-    "it could be while the scan is running.",
+    "transductive": "It looks at whole runs, later volumes included. No labels are "
+    "used, but this is not what a decoder would see while the scan is running.",
+    "causal": "Each volume is prepared from itself and earlier volumes only, as it "
+    "could be while the scan is running.",
 }
 
 
@@ -129,7 +133,7 @@ def limits(results: FinishedRun) -> list[tuple[str, str]]:
         found.append(
             (
                 "That it would work at this accuracy during a scan.",
-                "Centring and detrending used whole runs, later volumes included. "
+                "Preprocessing looked at whole runs, later volumes included. "
                 "Decoding while the scan is running needs the causal twin of this "
                 "preprocessing, and its score is a different number"
                 f"{_causal(metrics)}.",
@@ -189,15 +193,16 @@ def _limits_of_people(results: FinishedRun) -> list[tuple[str, str]]:
             (
                 "That it holds for other people.",
                 "All recordings are of one subject. The score says how well this "
-                "person's states can be told apart in a new run; it says nothing "
-                "about the population.",
+                f"person's states can be told apart in {_new(results)}; it says "
+                "nothing about the population.",
             )
         )
-    elif results.held_out == "run":
+    elif results.held_out != "subject":
         found.append(
             (
                 "That it works on a person never seen before.",
-                "Runs were held out, not subjects: the decoder had seen other runs of "
+                f"{plural(results.held_out).capitalize()} were held out, not "
+                f"subjects: the decoder had seen other {plural(results.held_out)} of "
                 "the same people.",
             )
         )
@@ -242,6 +247,10 @@ def _recordings(metrics: dict[str, Any]) -> str:
     )
 
 
+def _new(results: FinishedRun) -> str:
+    return "the rest of the same run" if results.held_out == "stretch" else "a new run"
+
+
 def _parts(results: FinishedRun) -> str:
     """Tell that a linear decoder is a part of the model, and what each part reaches."""
     scores = results.metrics["scores"]
@@ -254,7 +263,7 @@ def _parts(results: FinishedRun) -> str:
     if not reached:
         return ""
     return (
-        " A closed-form linear decoder of window means is part of it: its logits are "
+        " A linear decoder of window means is part of it: its logits are "
         f"added to the network's. By balanced accuracy {listed(reached)}."
     )
 
