@@ -52,7 +52,7 @@ def test_balanced_accuracy_under_weights_is_that_of_scikit_learn(seed: int) -> N
 
 def test_only_the_scores_that_are_asked_for_are_taken(drawn: tuple) -> None:
     y, groups, given = drawn
-    few = Judge(y, groups, EvaluationConfig(n_resamples=5), scores=["accuracy"])
+    few = Judge(y, groups, EvaluationConfig(n_resamples=10), scores=["accuracy"])
     scored = few.score(given["odd"])
     assert not set(scored.draws.values) & (set(SCORES) - {"accuracy"})
     every, all_scored = judged(drawn, 5)

@@ -105,6 +105,13 @@ def test_a_claim_needs_the_interval_and_the_corrected_p(n_groups):
     assert summary["verdict"]["beats_chance"] == (n_groups > 5)
 
 
+def test_without_resamples_nothing_is_claimed_and_no_unit_is_blamed():
+    summary = judged(config=EvaluationConfig(n_resamples=0))
+    assert {row["reading"] for row in summary["comparisons"]} == {"no interval"}
+    assert "No interval was asked for: nothing is claimed" in text(summary)
+    assert "cannot be told from" not in text(summary)
+
+
 def test_an_interval_above_0_is_no_claim_where_the_corrected_p_is_large():
     """Two units of ten carry the whole difference."""
     y = np.tile(np.arange(2), 100)

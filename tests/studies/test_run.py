@@ -337,7 +337,7 @@ def test_the_parts_of_the_hybrid_are_told_and_scored(
     assert {fold["linear_path"] for fold in metrics["folds"]} <= {"before", "beside"}
     assert (out / "baselines" / "linear_path_predictions.tsv").exists()
     page = sentences_of(out)
-    assert "closed-form linear decoder of window means is part of it" in page
+    assert "A linear decoder of window means is part of it" in page
     assert "network alone" in page
     assert "linear path alone" in page
     assert "whose logits are added" in (out / "model" / "README.md").read_text()

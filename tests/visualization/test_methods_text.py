@@ -36,7 +36,7 @@ def test_it_states_what_a_reviewer_asks_for(fabricated):
         "fMRIPrep 23.1.4 (Esteban et al., 2019)",
         "AdamW (Loshchilov and Hutter, 2019; learning rate 0.001",
         "mixup (Zhang et al., 2018; α 0.4)",
-        "all, 2,000 or 500, by their F statistic",
+        "all, 2,000 or 500 by their F statistic",
         "multinomial logistic regression, fitted beside the network",
         "network alone and linear path alone were scored",
         "seed 0",
@@ -67,7 +67,7 @@ def test_closed_form_models_were_not_trained_with_pytorch(fabricated):
     text = methods(changed(results, folds=folds, model=model))
     assert "Paszke" not in text
     assert "AdamW" not in text
-    assert "fitted in closed form, with inverse penalty (0.1, 1, 10 or 100)" in text
+    assert "fitted to convergence, with inverse penalty (0.1, 1, 10 or 100;" in text
 
 
 def test_leaks_are_said_first(fabricated):
