@@ -55,7 +55,7 @@ def test_only_the_scores_that_are_asked_for_are_taken(drawn: tuple) -> None:
     few = Judge(y, groups, EvaluationConfig(n_resamples=10), scores=["accuracy"])
     scored = few.score(given["odd"])
     assert not set(scored.draws.values) & (set(SCORES) - {"accuracy"})
-    every, all_scored = judged(drawn, 5)
+    every, all_scored = judged(drawn, 10)
     wanted = every.estimate(all_scored["odd"], "accuracy")
     assert few.estimate(scored, "accuracy") == wanted
 
