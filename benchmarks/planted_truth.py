@@ -249,7 +249,7 @@ def coverage(seeds: range, n_classes: int, distance: float) -> str:
             )
             given[fold.test] = decoder.predict_proba(X[fold.test])
             worth.append(decoder.score(fresh, fresh_y))
-        for k, widening in enumerate((1.0, reuse_widening(folds))):
+        for k, widening in enumerate((1.0, reuse_widening(folds, people))):
             bootstrap = GroupBootstrap(people, widening=widening)
             found = bootstrap.estimate(bootstrap.draw(y, given), "accuracy")
             held[k] += found.low <= np.mean(worth) <= found.high

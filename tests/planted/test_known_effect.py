@@ -65,7 +65,7 @@ def judge(model: str, effect: Gaussians, seed: int):
         decoder = Decoder(model).fit(X[fold.train], y[fold.train], names[fold.train])
         given[fold.test] = decoder.predict_proba(X[fold.test])
         worth.append(decoder.score(fresh_X, fresh_y))
-    bootstrap = GroupBootstrap(names, widening=reuse_widening(folds))
+    bootstrap = GroupBootstrap(names, widening=reuse_widening(folds, names))
     return bootstrap.estimate(bootstrap.draw(y, given), "accuracy"), np.mean(worth)
 
 

@@ -146,9 +146,8 @@ def _training(results: FinishedRun) -> Iterator[str]:
     epochs = [fold["epochs"] for fold in metrics["folds"] if fold.get("epochs")]
     if not epochs:
         penalty = metrics["model"].get("config", {}).get("C")
-        fixed = (
-            "" if penalty == "auto" else f" (the inverse penalty fixed at {penalty})"
-        )
+        told = f" (its inverse penalty fixed at {penalty})"
+        fixed = told if penalty not in ("auto", None) else ""
         yield (
             f"It was fitted to convergence, with {_CHOSEN} "
             f"{plural(results.held_out)}{fixed}."
