@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
+
+from boldformer.data.wording import count, first_of
 
 if TYPE_CHECKING:
     from boldformer.data.recording import Dataset
@@ -13,18 +14,6 @@ if TYPE_CHECKING:
 _MOST_NAMES = 8
 _HEAD = '<tr><th colspan="2" style="text-align: left">{}</th></tr>'
 _ROW = '<tr><td>{}</td><td style="text-align: left">{}</td></tr>'
-
-
-def listed(names: Sequence[str], most: int = _MOST_NAMES) -> str:
-    """Join names by commas; of many, the first ones and how many follow."""
-    shown = ", ".join(str(name) for name in names[:most])
-    more = len(names) - most
-    return f"{shown} and {more} more" if more > 0 else shown
-
-
-def counted(n: int, one: str) -> str:
-    """Say how many there are of something: ``1 run``, ``2 runs``."""
-    return f"{n} {one}" if n == 1 else f"{n} {one}s"
 
 
 def facts(dataset: Dataset) -> dict[str, str]:
@@ -39,13 +28,13 @@ def facts(dataset: Dataset) -> dict[str, str]:
     dict of str to str
     """
     found = {
-        "subjects": listed(dataset.subject_labels),
+        "subjects": first_of(dataset.subject_labels, _MOST_NAMES),
         "runs": str(len(dataset)),
         "sessions": _several(dataset, "session"),
         "tasks": _several(dataset, "task"),
         "spaces": _several(dataset, "space"),
-        "labels": listed(dataset.event_types),
-        "repetition time": listed([f"{t_r:g} s" for t_r in _times(dataset)]),
+        "labels": first_of(dataset.event_types, _MOST_NAMES),
+        "repetition time": first_of(_times(dataset), _MOST_NAMES),
         "set aside": str(len(dataset.set_aside) or ""),
         "folder": str(dataset.path),
     }
@@ -54,8 +43,8 @@ def facts(dataset: Dataset) -> dict[str, str]:
 
 def sentence(dataset: Dataset) -> str:
     """One line on a dataset, for a prompt."""
-    parts = [counted(len(dataset.subject_labels), "subject")]
-    parts += [counted(len(dataset), "run")]
+    parts = [count(len(dataset.subject_labels), "subject")]
+    parts += [count(len(dataset), "run")]
     for name, one in (("tasks", "task"), ("labels", "labels")):
         value = facts(dataset).get(name)
         parts += [f"{one} {value}"] if value else []
@@ -75,8 +64,9 @@ def table(dataset: Dataset) -> str:
 
 
 def _several(dataset: Dataset, entity: str) -> str:
-    return listed(sorted({getattr(r, entity) for r in dataset} - {""}))
+    return first_of(sorted({getattr(r, entity) for r in dataset} - {""}), _MOST_NAMES)
 
 
-def _times(dataset: Dataset) -> list[float]:
-    return sorted({recording.t_r for recording in dataset})
+def _times(dataset: Dataset) -> list[str]:
+    times = sorted({recording.t_r for recording in dataset})
+    return [f"{t_r:g} s" for t_r in times]

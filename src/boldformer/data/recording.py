@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from boldformer.data import dataset_words
+from boldformer.data.wording import count, first_of
 from boldformer.errors import InputError, did_you_mean
 
 SIDES = ("train", "test")
@@ -95,8 +96,8 @@ class Recording:
     def __repr__(self) -> str:
         """Name, repetition time and labels, in one line."""
         labels = sorted(map(str, self.events["trial_type"].unique()))
-        events = dataset_words.counted(len(self.events), "event")
-        of = f" of {dataset_words.listed(labels)}" if labels else ""
+        events = count(len(self.events), "event")
+        of = f" of {first_of(labels, 8)}" if labels else ""
         return f"<Recording {self.name!r}: TR {self.t_r:g} s; {events}{of}>"
 
     def times_s(self, n_times: int) -> np.ndarray:
@@ -220,7 +221,7 @@ class Dataset:
         for label in sorted(chosen - set(known)):
             raise InputError(
                 f"unknown subject {label!r}",
-                wanted=f"one of {dataset_words.listed(known, 20)}, or a side of the "
+                wanted=f"one of {first_of(known, 20)}, or a side of the "
                 f"split, {' or '.join(SIDES)}",
                 fix=did_you_mean(label, [*known, *SIDES]),
             )
@@ -236,7 +237,7 @@ class Dataset:
                 raise InputError(
                     f"participants.tsv puts no subject on the {side} side",
                     wanted=f"{side!r} in its column split",
-                    received=dataset_words.listed(sorted(set(named.values()))),
+                    received=first_of(sorted(set(named.values())), 8),
                 )
             return chosen
         labels = self.subject_labels

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from boldformer.data.recording import Dataset, Recording
+from boldformer.data.wording import first_of
 from boldformer.errors import DatasetError, InputError
 
 Item = TypeVar("Item")
@@ -105,12 +106,6 @@ def as_dataset(
         raise DatasetError(f"no usable recording in {root}", received=reasons)
     _refuse_one_run_twice(kept)
     return Dataset(name, root, tuple(kept), bad, (*notes, *_uneven(kept)))
-
-
-def first_of(names: Sequence[str], shown: int = 1) -> str:
-    """First of some names, and how many more there are."""
-    more = f" and {len(names) - shown} more" if len(names) > shown else ""
-    return ", ".join(names[:shown]) + more
 
 
 def _uneven(recordings: Sequence[Recording]) -> Iterator[str]:

@@ -18,11 +18,11 @@ from sklearn.utils.validation import has_fit_parameter
 from boldformer.data.audit.fit_log import FitLog
 from boldformer.data.cohort import Cohort
 from boldformer.data.splits import Fold, Splits, split_groups
+from boldformer.data.wording import time_left
 from boldformer.errors import InputError
 from boldformer.evaluation.baselines import BASELINES, Views
 from boldformer.evaluation.calibration import temper
 from boldformer.evaluation.predictions import as_written
-from boldformer.evaluation.wording import time_left
 from boldformer.training.linear_decoder import LinearDecoder, gram_matrix
 
 logger = logging.getLogger(__name__)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from boldformer.config import EvaluationConfig
+from boldformer.data.wording import count
 from boldformer.errors import InputError
 from boldformer.evaluation.baselines import decoder_name
 from boldformer.evaluation.intervals import UNRELIABLE_BELOW, Estimate
@@ -22,7 +23,6 @@ from boldformer.evaluation.judge import (
     Scored,
 )
 from boldformer.evaluation.metrics import SCORES
-from boldformer.evaluation.wording import count
 
 VERDICT_METRIC = MAIN_METRIC
 

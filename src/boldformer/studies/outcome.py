@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from boldformer.data.wording import count
 from boldformer.evaluation.baselines import BASELINES, decoder_label
 from boldformer.evaluation.judge import MAIN_METRIC
-from boldformer.evaluation.wording import count
 
 
 @dataclass(frozen=True)

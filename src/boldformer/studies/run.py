@@ -18,6 +18,7 @@ from boldformer.data.cohort import Cohort
 from boldformer.data.folders import WORK
 from boldformer.data.prepare import configured_pipeline
 from boldformer.data.splits import Fold
+from boldformer.data.wording import time_left
 from boldformer.decoder import Decoder
 from boldformer.evaluation.baselines import Views, baseline_of
 from boldformer.evaluation.cross_validation import (
@@ -31,7 +32,6 @@ from boldformer.evaluation.kept_fits import FoldOutcome
 from boldformer.evaluation.learning_curve import CurvePoint
 from boldformer.evaluation.metrics import classification_scores
 from boldformer.evaluation.out_of_fold import judge_baselines
-from boldformer.evaluation.wording import time_left
 from boldformer.studies.model_card import model_card
 from boldformer.studies.records import write_record
 from boldformer.studies.run_columns import OtherColumn

@@ -17,6 +17,7 @@ from boldformer.config import EvaluationConfig
 from boldformer.data.cohort import Cohort
 from boldformer.data.groups import event_shuffler, split_groups
 from boldformer.data.splits import Fold, Splits
+from boldformer.data.wording import time_left
 from boldformer.errors import InputError
 from boldformer.evaluation.baselines import RIDGE
 from boldformer.evaluation.cross_validation import cross_validate, fit_fold
@@ -28,7 +29,6 @@ from boldformer.evaluation.learning_curve import (
     linear_predict,
 )
 from boldformer.evaluation.permutation import PermutationTest, permutation_test
-from boldformer.evaluation.wording import time_left
 
 logger = logging.getLogger(__name__)
 

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from boldformer.data.hashes import file_hashes
+from boldformer.data.wording import first_of
 from boldformer.errors import BoldFormerError, InputError
 from boldformer.evaluation.predictions import weights_hash
 from boldformer.studies import verification_inputs as inputs
 from boldformer.studies import verification_protocol as protocol
 from boldformer.studies import verification_scores as scores
 from boldformer.studies.records import RECORD_FILE, RECORDED
-from boldformer.studies.verification_inputs import listed
+from boldformer.studies.verification_inputs import NAMED
 from boldformer.studies.verification_reading import Recorded
 from boldformer.training.weights import load_model
 from boldformer.visualization.report import DRAWN, REPORT_FILE, REPORT_RECORD
@@ -123,7 +124,7 @@ def _changes(there: dict[str, str], recorded: dict[str, str]) -> Iterator[str]:
     added = [name for name in there if name not in recorded]
     for verb, names in (("changed", edited), ("missing", gone), ("new", added)):
         if names:
-            yield f"{listed(names)} {verb}"
+            yield f"{first_of(names, NAMED)} {verb}"
 
 
 def _report(run: Recorded) -> Iterator[str]:
@@ -137,7 +138,7 @@ def _report(run: Recorded) -> Iterator[str]:
     recorded, used = run.record["files"], drawn["drawn_from"]
     others = [name for name in used if recorded.get(name) != used[name]]
     if others:
-        yield f"{REPORT_FILE} was drawn from another {listed(others)}"
+        yield f"{REPORT_FILE} was drawn from another {first_of(others, NAMED)}"
 
 
 def _hashes(run: Recorded) -> Iterator[str]:

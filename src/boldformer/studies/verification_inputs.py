@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -11,13 +11,14 @@ from boldformer.data.folders import WORK
 from boldformer.data.hashes import source_content, source_of
 from boldformer.data.recording import Recording
 from boldformer.data.store import PreparedRun
+from boldformer.data.wording import first_of
 from boldformer.studies.records import input_hash
 from boldformer.studies.run_outputs import RUN_FILE
 from boldformer.studies.verification_protocol import grid_is_there
 from boldformer.studies.verification_reading import Recorded
 
 # Named in full up to so many; a folder that was replaced would fill a page.
-_NAMED = 3
+NAMED = 3
 
 
 def prepared(run: Recorded) -> Iterator[str]:
@@ -31,7 +32,7 @@ def prepared(run: Recorded) -> Iterator[str]:
         if folder.is_dir() and not _is_run(PreparedRun(folder), recorded):
             changed.append(name)
     if changed:
-        yield f"prepared runs changed: {listed(changed)}"
+        yield f"prepared runs changed: {first_of(changed, NAMED)}"
 
 
 def _is_run(run: PreparedRun, recorded: dict[str, str]) -> bool:
@@ -45,7 +46,7 @@ def sources(run: Recorded) -> Iterator[str]:
     """Compare the recordings that are still there with those that were prepared."""
     changed = [name for name, same in _compared(run).items() if same is False]
     if changed:
-        yield f"source recordings changed: {listed(changed)}"
+        yield f"source recordings changed: {first_of(changed, NAMED)}"
 
 
 def _compared(run: Recorded) -> dict[str, bool | None]:
@@ -82,9 +83,3 @@ def absent(run: Recorded) -> Iterator[str]:
             yield f"{len(lost)} of {len(names)} recordings are gone: not checked"
     if not grid_is_there(run):
         yield "the image of grid_like is not there: steps are not checked"
-
-
-def listed(names: Sequence[str]) -> str:
-    """Name the first few, and say how many more there are."""
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return f"{', '.join(names[:_NAMED])}{more}"

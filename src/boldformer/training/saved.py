@@ -24,7 +24,7 @@ from boldformer.training.saved_record import (
     check_model,
     check_record,
     facts_hash,
-    file_hash,
+    said_hash,
 )
 from boldformer.training.weights import (
     ARCHITECTURE,
@@ -139,7 +139,7 @@ def _write_record(folder: Path, record: dict[str, Any]) -> None:
     """Write the record, with hashes of what it says and of the files beside it."""
     there = (ARCHITECTURE, WEIGHTS, _MASK)
     files = {
-        name: file_hash(folder / name) for name in there if (folder / name).exists()
+        name: said_hash(folder / name) for name in there if (folder / name).exists()
     }
     facts = {"format": FORMAT, "version": VERSION, **record, "files": files}
     # What it will be read as, such as floats for numpy's, is what is hashed.

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from boldformer.data.hashes import file_hash
 from boldformer.errors import InputError
 
 HASH = "hash"
@@ -28,12 +29,11 @@ def facts_hash(record: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def file_hash(path: Path) -> str:
+def said_hash(path: Path) -> str:
     """SHA-256 of a file; of what it says, where that is JSON."""
     if path.suffix == ".json":
         return facts_hash(json.loads(path.read_text(encoding="utf-8")))
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    return file_hash(path)
 
 
 def check_record(record: Mapping[str, Any], folder: Path) -> None:
@@ -89,7 +89,7 @@ def check_files(record: Mapping[str, Any], folder: Path) -> None:
     """
     for name, written in record.get("files", {}).items():
         try:
-            same = Path(name).name == name and file_hash(folder / name) == written
+            same = Path(name).name == name and said_hash(folder / name) == written
         except (OSError, ValueError, RecursionError):
             same = False
         if not same:

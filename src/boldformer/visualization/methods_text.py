@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from boldformer.config import TrainingConfig, from_toml
+from boldformer.data.wording import count, plural
 from boldformer.evaluation.baselines import BASELINES, PARTS, RIDGE
-from boldformer.evaluation.wording import count, plural
 from boldformer.visualization.drawing import listed
 from boldformer.visualization.finished_run import FinishedRun
 from boldformer.visualization.words import preprocessing_steps, sentence, widened

@@ -9,9 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, to_rgba
 from sklearn.metrics import confusion_matrix
 
+from boldformer.data.wording import plural
 from boldformer.evaluation.baselines import decoder_label
 from boldformer.evaluation.metrics import score_label
-from boldformer.evaluation.wording import plural
 from boldformer.visualization.drawing import FULL, HALF, Drawing, new_figure
 from boldformer.visualization.finished_run import FinishedRun
 from boldformer.visualization.style import (

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from boldformer.config import from_toml, to_toml
+from boldformer.data.wording import count, plural
 from boldformer.evaluation.baselines import PARTS, decoder_name
 from boldformer.evaluation.judge import BETTER, NO_INTERVAL, UNDECIDED, WORSE
-from boldformer.evaluation.wording import count, plural
 from boldformer.preprocessing.pipeline import step_meaning
 from boldformer.visualization.drawing import listed
 from boldformer.visualization.finished_run import FinishedRun

@@ -12,7 +12,7 @@ from boldformer.config import DataConfig
 from boldformer.data.files import is_named, read_json, require_content
 from boldformer.data.images import open_header
 from boldformer.data.recording import Dataset, Recording
-from boldformer.data.selection import as_dataset, first_of, same_label
+from boldformer.data.selection import as_dataset, same_label
 from boldformer.data.sources.bids_files import (
     GRID_ENTITIES,
     RUN_ENTITIES,
@@ -24,6 +24,7 @@ from boldformer.data.sources.bids_files import (
 from boldformer.data.sources.event_tables import read_events
 from boldformer.data.sources.participants import Participants, read_participants
 from boldformer.data.sources.timing import Timing, read_timing
+from boldformer.data.wording import first_of
 from boldformer.errors import BadRunError, DatasetError
 
 _DESCRIPTION = "dataset_description.json"

@@ -11,8 +11,8 @@ import pandas as pd
 
 from boldformer.data.files import is_named
 from boldformer.data.groups import family_of
-from boldformer.data.selection import first_of
 from boldformer.data.tables import read_table, said
+from boldformer.data.wording import first_of
 from boldformer.errors import DatasetError
 
 TABLE = "participants.tsv"

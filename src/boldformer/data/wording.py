@@ -1,6 +1,8 @@
-"""Numbers with their nouns, as sentences need them."""
+"""Numbers with their nouns and names in a row, as sentences need them."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 _SHORT = 15  # seconds that need no announcement
 
@@ -15,6 +17,12 @@ def plural(noun: str) -> str:
 def count(n: int, noun: str) -> str:
     """Write a number with its noun: ``1 run``, ``1,200 windows``, ``2 classes``."""
     return f"{n:,} {noun if n == 1 else plural(noun)}"
+
+
+def first_of(names: Sequence[str], shown: int = 1) -> str:
+    """Join the first of some names, and say how many more there are."""
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return ", ".join(names[:shown]) + more
 
 
 def time_left(n_done: int, n_all: int, seconds: float) -> str:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from boldformer.evaluation.wording import count, time_left
+from boldformer.data.wording import count, time_left
 
 
 @pytest.mark.parametrize(
