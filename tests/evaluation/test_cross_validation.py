@@ -1,5 +1,6 @@
 """Temperatures come from training groups; finished folds are read back whole."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -92,6 +93,18 @@ def test_a_finished_fold_is_not_fitted_again(cohort, tmp_path, monkeypatch):
     np.testing.assert_array_equal(again.probabilities, found.probabilities)
     with pytest.raises(TypeError):
         fit(experiment_of(cohort, "linear", seed=1), cohort, tmp_path)
+
+
+def test_a_fold_of_which_less_was_recorded_is_fitted_again(cohort, tmp_path):
+    experiment = experiment_of(cohort, "linear")
+    found = fit(experiment, cohort, tmp_path)
+    file = tmp_path / "fold-0" / "fold.json"
+    saved = json.loads(file.read_text())
+    del saved["record"]["linear_path"]
+    file.write_text(json.dumps(saved))
+    again = fit(experiment, cohort, tmp_path)
+    assert again.record.model_hash == found.record.model_hash
+    assert json.loads(file.read_text())["record"]["linear_path"] == "off"
 
 
 def test_what_was_fitted_names_rows_of_all_windows(cohort, tmp_path):

@@ -7,6 +7,7 @@ from boldformer.cli import (
     leakage,
     ledger,
     prune,
+    simulate,
     transfer,
     verify,
 )
@@ -22,6 +23,7 @@ __all__ = [
     "main",
     "prune",
     "run_command",
+    "simulate",
     "transfer",
     "verify",
 ]

@@ -89,8 +89,7 @@ class Cohort:
         windows = WindowSet(table, self.windows.runs)
         labels = [n for n in self.labels if (windows.table["label"] == n).any()]
         lost = [(f"sub-{name}", reason) for name, reason in subjects.items()]
-        gone = [n for n in self.labels if n not in labels]
-        no_class = [(name, "no usable window: it is no class") for name in gone]
+        no_class = _no_class(self.labels, labels)
         log_set_aside([*lost, *no_class])
         return replace(
             self,
@@ -101,7 +100,7 @@ class Cohort:
             n_set_aside=self.n_set_aside
             | {
                 "subject": len(lost),
-                "class": self.n_set_aside.get("class", 0) + len(gone),
+                "class": self.n_set_aside.get("class", 0) + len(no_class),
             },
         )
 
@@ -145,17 +144,16 @@ def read_cohort(
     every, set_aside = _prepare(dataset, pipeline, store, **how)
     runs, off_grid = _on_one_grid(every)
     set_aside += off_grid
-    log_set_aside([one for one in set_aside if one not in told])
+    log_set_aside(set_aside, told)
     prepared = dataset.filter(lambda recording: recording.name in runs)
     window = used_window(prepared, labels, settings.window)
     table, outside = make_table(prepared, runs, labels, window)
     classes = choose_labels(prepared, class_order(set(table["label"]), labels))
-    lost = [label for label in labels if label not in classes]
-    no_class = [(label, "no usable window: it is no class") for label in lost]
-    log_set_aside([one for one in (*no_class, *outside) if one not in told])
+    no_class = _no_class(labels, classes)
+    log_set_aside([*no_class, *outside], told)
     targets = table["label"].map(classes.index).to_numpy(dtype=np.int64)
     windows = WindowSet(table, runs)
-    counts = {"run": len(set_aside), "class": len(lost), "event": len(outside)}
+    counts = {"run": len(set_aside), "class": len(no_class), "event": len(outside)}
     set_aside += [*no_class, *outside]
     return Cohort(dataset, windows, classes, targets, window, set_aside, every, counts)
 
@@ -235,10 +233,23 @@ def unused_events(
     return told[LEFT_OUT]
 
 
-def log_set_aside(set_aside: SetAside) -> None:
-    """Warn of what is left out, once a reason: the first of each, and how many more."""
+def _no_class(asked: Sequence[str], classes: Sequence[str]) -> SetAside:
+    lost = [label for label in asked if label not in classes]
+    return [(label, "no usable window: it is no class") for label in lost]
+
+
+def log_set_aside(set_aside: SetAside, told: Collection[tuple[str, str]] = ()) -> None:
+    """Warn of what is left out, once a reason: the first of each, and how many more.
+
+    Parameters
+    ----------
+    set_aside : list of (str, str)
+        What, and for which reason.
+    told : collection of (str, str)
+        What was said before, and is not said again.
+    """
     found: dict[str, list[str]] = {}
-    for what, reason in set_aside:
+    for what, reason in [one for one in set_aside if one not in told]:
         found.setdefault(reason, []).append(what)
     for reason, several in list(found.items())[:_MOST_TOLD]:
         more = f" (and {len(several) - 1} more)" if len(several) > 1 else ""

@@ -12,6 +12,8 @@ from boldformer.errors import InputError
 
 Shuffle = Callable[[np.ndarray], np.ndarray]
 FEWEST_GROUPS_TO_HOLD_OUT = 4
+# What the names of families begin with among those of groups.
+FAMILY = "family "
 _NO_FAMILY = ("", "n/a", "nan")
 
 
@@ -37,7 +39,7 @@ def split_groups(table: pd.DataFrame, unit: str) -> np.ndarray:
             fix="name one family per subject",
         )
     named = families != ""
-    return np.where(named, "family " + families, subjects).astype(str)
+    return np.where(named, FAMILY + families, subjects).astype(str)
 
 
 def families_of(table: pd.DataFrame) -> pd.Series:

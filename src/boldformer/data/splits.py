@@ -15,7 +15,7 @@ from boldformer.data.stretches import stretches
 from boldformer.errors import InputError
 
 __all__ = ["LEAVE_ONE_OUT", "Fold", "Splits"]
-__all__ += ["configured_splits", "inner_folds", "make_folds"]
+__all__ += ["check_request", "configured_splits", "inner_folds", "make_folds"]
 __all__ += ["held_out_groups", "resampling_groups", "split_groups"]
 
 UNITS = ("auto", "subject", "run", "stretch")
@@ -103,7 +103,8 @@ def make_folds(
         For a single group or class, more folds than groups, a class that some
         training set would lack, or repeats of a split that leaves nothing to chance.
     """
-    _check_request(table, unit, folds, repeats)
+    check_request(unit, folds, repeats)
+    _check_table(table)
     subjects = table["subject"].astype(str).to_numpy()
     n_subjects = len(np.unique(subjects))
     cut = unit == "stretch"
@@ -259,7 +260,8 @@ def _check_chance(count: int, groups: np.ndarray, unit: str, repeats: int) -> No
         )
 
 
-def _check_request(table: pd.DataFrame, unit: str, folds: int, repeats: int) -> None:
+def check_request(unit: str, folds: int, repeats: int) -> None:
+    """Refuse a split that no windows could be divided by; see `make_folds`."""
     if unit not in UNITS:
         raise InputError(
             "unknown unit of the split",
@@ -274,6 +276,9 @@ def _check_request(table: pd.DataFrame, unit: str, folds: int, repeats: int) -> 
         )
     if repeats < 1:
         raise InputError("a split is made once at least", received=f"{repeats} repeats")
+
+
+def _check_table(table: pd.DataFrame) -> None:
     if len(table) == 0:
         raise InputError("there are no windows to split")
     if "window" in table and (table["window"] != np.arange(len(table))).any():

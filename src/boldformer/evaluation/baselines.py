@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -185,6 +186,23 @@ PARTS = {
 }
 _RIDGE = Part("linear ridge", "a linear ridge classifier")
 _NAMED: dict[str, Baseline | Part] = {**BASELINES, **PARTS, RIDGE: _RIDGE}
+
+
+def scores_of_parts(scores: Mapping[str, Any], metric: str) -> dict[str, float]:
+    """List what each part of a model reaches alone, by its label.
+
+    Parameters
+    ----------
+    scores : mapping
+        ``scores`` of ``metrics.json``.
+    metric : str
+        Which of them.
+    """
+    return {
+        part.label: scores[name][metric]["value"]
+        for name, part in PARTS.items()
+        if name in scores
+    }
 
 
 def decoder_label(name: str) -> str:

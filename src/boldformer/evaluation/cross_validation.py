@@ -119,8 +119,8 @@ def judge_fit(experiment: Experiment, fold: Fold, fit: Fit) -> FoldOutcome:
         linear_path=result.linear_path,
         model_hash=weights_hash(fitted),
     )
-    tested, parts = given[fold.test], experiment.predict_parts(fitted, fold.test)
-    return FoldOutcome(fold, record, tested, result.history, fitted, log, parts)
+    tested = given[fold.test]
+    return FoldOutcome(fold, record, tested, result.history, fitted, log)
 
 
 def _accuracy(given: np.ndarray, targets: np.ndarray, rows: np.ndarray) -> float:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -73,8 +73,6 @@ class FoldOutcome:
         The fitted model, where it is kept.
     log : FitLog
         What was fitted to which of all windows.
-    parts : dict of str to ndarray, shape (n_test, n_outputs)
-        Probabilities of the test windows by each part of the model alone.
     """
 
     fold: Fold
@@ -83,7 +81,6 @@ class FoldOutcome:
     history: pd.DataFrame
     fitted: DecoderModel | None
     log: FitLog
-    parts: Mapping[str, np.ndarray]
 
     @property
     def model(self) -> DecoderModel:
@@ -129,21 +126,18 @@ def _save(place: Path, outcome: FoldOutcome, key: str) -> None:
         np.save(
             temporary / "probabilities.npy", outcome.probabilities, allow_pickle=False
         )
-        for name, given in outcome.parts.items():
-            np.save(temporary / f"part_{name}.npy", given, allow_pickle=False)
-        found = {
-            "key": key,
-            "record": asdict(outcome.record),
-            "has_model": outcome.fitted is not None,
-            "parts": list(outcome.parts),
-        }
+        record = asdict(outcome.record)
+        has_model = outcome.fitted is not None
+        found = {"key": key, "record": record, "has_model": has_model}
         write_json(temporary / "fold.json", found)
 
 
 def _load(place: Path, fold: Fold, key: str) -> FoldOutcome | None:
     try:
         saved = json.loads((place / "fold.json").read_text(encoding="utf-8"))
-        if saved["key"] != key:
+        # A version that recorded less of a fit cannot tell what the rest was.
+        told = {field.name for field in fields(FoldRecord)} <= set(saved["record"])
+        if saved["key"] != key or not told:
             return None
         return FoldOutcome(
             fold,
@@ -152,10 +146,6 @@ def _load(place: Path, fold: Fold, key: str) -> FoldOutcome | None:
             pd.read_csv(place / "history.tsv", sep="\t"),
             load_model(place) if saved["has_model"] else None,
             FitLog.read(place / "protocol.tsv"),
-            {
-                name: np.load(place / f"part_{name}.npy", allow_pickle=False)
-                for name in saved["parts"]
-            },
         )
     except (OSError, ValueError, KeyError, TypeError, InputError):
         return None

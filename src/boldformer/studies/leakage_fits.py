@@ -194,4 +194,4 @@ def solve_fold(
         seconds=time.perf_counter() - started,
     )
     history = pd.DataFrame(columns=list(HISTORY_COLUMNS))
-    return FoldOutcome(fold, record, every, history, None, log, {})
+    return FoldOutcome(fold, record, every, history, None, log)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from boldformer.evaluation.baselines import PARTS, decoder_label
+from boldformer.evaluation.baselines import decoder_label, scores_of_parts
 
 _CARD = """---
 library_name: boldformer
@@ -93,17 +93,12 @@ def _audited(audit: dict[str, Any]) -> str:
 
 def _made_of(metrics: dict[str, Any]) -> str:
     """Say whether a linear decoder is part of the model, and what each part reaches."""
-    scores = metrics["scores"]
-    parts = [
-        f"{part.label} {scores[name]['accuracy']['value']:.3f}"
-        for name, part in PARTS.items()
-        if name in scores
-    ]
-    if not parts:
+    reached = scores_of_parts(metrics["scores"], "accuracy")
+    if not reached:
         return "one part"
     return (
         "a network and a linear decoder of window means, whose logits are "
-        f"added (accuracy: {', '.join(parts)})"
+        f"added (accuracy: {', '.join(f'{n} {v:.3f}' for n, v in reached.items())})"
     )
 
 

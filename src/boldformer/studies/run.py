@@ -206,7 +206,9 @@ class Decoding(Study[RunConfig]):
                 record.seconds,
                 time_left(record.fold + 1, n_folds, time.perf_counter() - started),
             )
-            results.add(outcome, self._temperature(outcome, results.log))
+            parts = self.experiment.predict_parts(outcome.model, outcome.fold.test)
+            temperature = self._temperature(outcome, results.log)
+            results.add(outcome, parts, temperature)
         return results
 
     def _temperature(self, outcome: FoldOutcome, log: FitLog) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -61,13 +62,20 @@ class Results:
         self._histories: list[pd.DataFrame] = []
         self._maps: dict[str, list[np.ndarray]] = {}
 
-    def add(self, outcome: FoldOutcome, temperature: float | None = None) -> None:
+    def add(
+        self,
+        outcome: FoldOutcome,
+        parts: Mapping[str, np.ndarray],
+        temperature: float | None = None,
+    ) -> None:
         """Take in a finished fold, and map what its model looks at in its test set.
 
         Parameters
         ----------
         outcome : FoldOutcome
             The fold.
+        parts : mapping of str to ndarray, shape (n_test, n_classes)
+            Probabilities of its test windows by each part of its model alone.
         temperature : float, optional
             Fitted to training groups after the fold was, where its own fit held none
             out.
@@ -78,7 +86,7 @@ class Results:
         rows = self._first_row[fold.index] + fold.test
         self.probabilities[rows] = as_written(outcome.probabilities)
         self.fold_of[rows] = fold.index
-        for name, given in outcome.parts.items():
+        for name, given in parts.items():
             empty = np.full_like(self.probabilities, np.nan)
             self._parts.setdefault(name, empty)[rows] = as_written(given)
         self.log.extend(outcome.log)

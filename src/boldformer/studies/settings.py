@@ -9,13 +9,13 @@ import numpy as np
 
 from boldformer.config import EvaluationConfig, RunConfig, WindowConfig
 from boldformer.data.prepare import configured_pipeline
-from boldformer.data.splits import LEAVE_ONE_OUT, UNITS
+from boldformer.data.splits import check_request
 from boldformer.data.tables import read_table
 from boldformer.errors import InputError
 from boldformer.evaluation.intervals import GroupBootstrap
 from boldformer.training.settings import check_model, check_training
 
-_LEAST_OF_EVALUATION = {"repeats": 1, "n_permutations": 0, "linear_permutations": -1}
+_LEAST_OF_EVALUATION = {"n_permutations": 0, "linear_permutations": -1}
 
 
 def check_settings(settings: RunConfig) -> None:
@@ -48,19 +48,8 @@ def _check_window(window: WindowConfig) -> None:
 
 
 def _check_evaluation(evaluation: EvaluationConfig) -> None:
-    if evaluation.unit not in UNITS:
-        raise InputError(
-            "unknown unit of the split",
-            wanted=f"one of {', '.join(UNITS)}",
-            received=repr(evaluation.unit),
-        )
+    check_request(evaluation.unit, evaluation.folds, evaluation.repeats)
     GroupBootstrap(np.arange(2), evaluation.n_resamples, evaluation.level)
-    if evaluation.folds < LEAVE_ONE_OUT or evaluation.folds == 1:
-        raise InputError(
-            "a split needs at least two folds",
-            wanted="2 or more, 0 for the default, or -1 to leave one group out",
-            received=str(evaluation.folds),
-        )
     for name, least in _LEAST_OF_EVALUATION.items():
         if getattr(evaluation, name) < least:
             raise InputError(

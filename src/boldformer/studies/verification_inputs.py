@@ -8,8 +8,6 @@ from collections.abc import Iterator
 import numpy as np
 
 from boldformer.data.folders import WORK
-from boldformer.data.hashes import source_content, source_of
-from boldformer.data.recording import Recording
 from boldformer.data.store import PreparedRun
 from boldformer.data.wording import first_of
 from boldformer.studies.records import input_hash
@@ -44,28 +42,9 @@ def _is_run(run: PreparedRun, recorded: dict[str, str]) -> bool:
 
 def sources(run: Recorded) -> Iterator[str]:
     """Compare the recordings that are still there with those that were prepared."""
-    changed = [name for name, same in _compared(run).items() if same is False]
+    changed = [name for name, same in run.sources.items() if same is False]
     if changed:
         yield f"source recordings changed: {first_of(changed, NAMED)}"
-
-
-def _compared(run: Recorded) -> dict[str, bool | None]:
-    """Tell of every recording whether it is the same; None where it is not there."""
-    there, inputs = run.recordings or {}, run.record["inputs"]
-    return {
-        name: _is_source(there[name], recorded) if name in there else None
-        for name, recorded in inputs.items()
-    }
-
-
-def _is_source(recording: Recording, recorded: dict[str, str]) -> bool | None:
-    """Compare size and time, and where these differ the content: copies are alike."""
-    try:
-        if source_of(recording).items() <= recorded.items():
-            return True
-        return source_content(recording) == recorded.get("source_content")
-    except OSError:
-        return None
 
 
 def absent(run: Recorded) -> Iterator[str]:
@@ -78,7 +57,7 @@ def absent(run: Recorded) -> Iterator[str]:
     if run.recordings is None:
         yield f"the dataset that {RUN_FILE} names is not there: not checked"
     else:
-        lost = [name for name, same in _compared(run).items() if same is None]
+        lost = [name for name, same in run.sources.items() if same is None]
         if lost:
             yield f"{len(lost)} of {len(names)} recordings are gone: not checked"
     if not grid_is_there(run):

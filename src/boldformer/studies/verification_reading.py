@@ -13,7 +13,8 @@ import pandas as pd
 
 from boldformer import config
 from boldformer.config import RunConfig
-from boldformer.data.groups import event_names
+from boldformer.data.groups import FAMILY, event_names
+from boldformer.data.hashes import source_content, source_of
 from boldformer.data.recording import Recording
 from boldformer.data.sources.layouts import open_source
 from boldformer.data.splits import Splits
@@ -23,7 +24,6 @@ from boldformer.studies.run_outputs import RUN_FILE
 from boldformer.studies.system import versions
 
 _TOLERANCE = 1e-9
-_FAMILY = "family "
 
 
 @dataclass(frozen=True)
@@ -120,9 +120,9 @@ class Recorded:
         """One row a window that was tested, as the table of windows names it."""
         table = self.predictions.drop_duplicates("window").sort_values("window")
         table = table.reset_index(drop=True).replace({"n/a": ""})
-        named = table["group"].where(table["group"].str.startswith(_FAMILY), "")
+        named = table["group"].where(table["group"].str.startswith(FAMILY), "")
         return table.assign(
-            family=named.str.removeprefix(_FAMILY),
+            family=named.str.removeprefix(FAMILY),
             block=table["onset"],
             onset=pd.to_numeric(table["onset"]),
         )
@@ -155,6 +155,15 @@ class Recorded:
         except (BoldFormerError, OSError):
             return None
 
+    @cached_property
+    def sources(self) -> dict[str, bool | None]:
+        """Of every recording whether it is the same; None where it is not there."""
+        there, inputs = self.recordings or {}, self.record["inputs"]
+        return {
+            name: _is_source(there[name], recorded) if name in there else None
+            for name, recorded in inputs.items()
+        }
+
     def same_version(self, *names: str) -> bool:
         """Tell whether packages are those that the run was computed with."""
         now, then = self.versions, self.record["versions"]
@@ -182,6 +191,16 @@ class Recorded:
         """
         strict = self.same_version("boldformer")
         return _difference(again, recorded, where, tolerance, strict)
+
+
+def _is_source(recording: Recording, recorded: dict[str, str]) -> bool | None:
+    """Compare size and time, and where these differ the content: copies are alike."""
+    try:
+        if source_of(recording).items() <= recorded.items():
+            return True
+        return source_content(recording) == recorded.get("source_content")
+    except OSError:
+        return None
 
 
 def read_predictions(path: Path) -> pd.DataFrame:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from boldformer.data.groups import FAMILY
 from boldformer.errors import InputError
 from boldformer.evaluation.calibration import temper
 from boldformer.evaluation.intervals import Estimate
@@ -118,7 +119,7 @@ def _unit(table: pd.DataFrame) -> str:
     """Tell what was resampled, by the names of the groups."""
     if (table["group"] == table["recording"]).all():
         return "run"
-    related = table["group"].str.startswith("family ")
+    related = table["group"].str.startswith(FAMILY)
     if (table["group"] == table["subject"])[~related].all():
         return "family" if related.any() else "subject"
     raise InputError("groups in predictions.tsv are neither runs nor subjects")

@@ -47,6 +47,7 @@ __all__ = ["FitResult", "fit_model", "predict_proba"]
 CHECKPOINT = "last.ckpt"
 # With fewer training groups a network alone does worse than a linear decoder.
 FEW_GROUPS = 4
+LINEAR_PATHS = ("auto", "before", "beside", "off")
 HISTORY_COLUMNS = (
     "epoch",
     "train_loss",
@@ -299,11 +300,10 @@ def _brain(windows: WindowSource) -> np.ndarray:
 
 def _linear_path(skip: Any, groups: np.ndarray, config: TrainingConfig) -> str:
     """Settle what becomes of the skip path: "before", "beside" or "off"."""
-    choices = ("auto", "before", "beside", "off")
-    if config.linear_path not in choices:
+    if config.linear_path not in LINEAR_PATHS:
         raise InputError(
             "unknown linear_path",
-            wanted=f"one of {', '.join(choices)}",
+            wanted=f"one of {', '.join(LINEAR_PATHS)}",
             received=repr(config.linear_path),
         )
     if skip is None:

@@ -7,8 +7,10 @@ import math
 from boldformer.config import ModelConfig, TrainingConfig
 from boldformer.errors import InputError
 from boldformer.training.augment import Augmentation
+from boldformer.training.batches import BALANCES
 from boldformer.training.devices import resolve_bf16, resolve_device
 from boldformer.training.estimate import build_model
+from boldformer.training.fit import LINEAR_PATHS
 
 _TRIAL_TIMES, _TRIAL_SHAPE = 8, (24, 28, 24)
 _LEAST = {
@@ -17,9 +19,8 @@ _LEAST = {
     **dict.fromkeys(("learning_rate", "weight_decay", "label_smoothing"), 0),
 }
 _CHOICES = {
-    "balance": ("weights", "sampler", "none"),
-    "linear_path": ("auto", "before", "beside", "off"),
-    "precision": ("auto", "32", "bf16"),
+    "balance": BALANCES,
+    "linear_path": LINEAR_PATHS,
 }
 
 

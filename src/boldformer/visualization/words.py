@@ -8,7 +8,7 @@ from typing import Any
 
 from boldformer.config import from_toml, to_toml
 from boldformer.data.wording import count, plural
-from boldformer.evaluation.baselines import PARTS, decoder_name
+from boldformer.evaluation.baselines import decoder_name, scores_of_parts
 from boldformer.evaluation.judge import BETTER, NO_INTERVAL, UNDECIDED, WORSE
 from boldformer.preprocessing.pipeline import step_meaning
 from boldformer.visualization.drawing import listed
@@ -253,18 +253,13 @@ def _new(results: FinishedRun) -> str:
 
 def _parts(results: FinishedRun) -> str:
     """Tell that a linear decoder is a part of the model, and what each part reaches."""
-    scores = results.metrics["scores"]
-    value = {name: scores[name]["balanced_accuracy"]["value"] for name in scores}
-    reached = [
-        f"the {part.label} reaches {value[name]:.2f}"
-        for name, part in PARTS.items()
-        if name in value
-    ]
+    reached = scores_of_parts(results.metrics["scores"], "balanced_accuracy")
     if not reached:
         return ""
+    said = listed(f"the {name} reaches {value:.2f}" for name, value in reached.items())
     return (
         " A linear decoder of window means is part of it: its logits are "
-        f"added to the network's. By balanced accuracy {listed(reached)}."
+        f"added to the network's. By balanced accuracy {said}."
     )
 
 

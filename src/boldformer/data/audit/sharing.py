@@ -10,7 +10,7 @@ import pandas as pd
 from boldformer.data.audit.findings import AuditCheck, clean, leak, not_checked, warning
 from boldformer.data.audit.fingerprints import Copy
 from boldformer.data.audit.fit_log import EVERY_FOLD, FitLog, Use
-from boldformer.data.groups import families_of, split_groups
+from boldformer.data.groups import event_names, families_of, split_groups
 from boldformer.data.splits import Fold, Splits
 
 
@@ -70,7 +70,7 @@ def check_blocks(table: pd.DataFrame, splits: Splits) -> AuditCheck:
     """Ask whether windows of one event are on both sides."""
     if "block" not in table:
         return not_checked("block", "The events of the windows are not known.")
-    blocks = table["recording"].astype(str) + " " + table["block"].astype(str)
+    blocks = pd.Series(event_names(table), index=table.index)
     advice = "Put all windows of an event on one side."
     return _check("block", blocks, splits, advice)
 

@@ -14,45 +14,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from boldformer import Decoder, open_dataset
-from boldformer.data.recording import Dataset
+from boldformer import Decoder
 from boldformer.errors import InputError
-from boldformer.training.saved_record import facts_hash
 
-MakeBids = Callable[..., Path]
 Change = Callable[[Path], object]
-NEW = ("hash", "files", "parameters", "shape", "leaky")
-
-
-@pytest.fixture(scope="module")
-def dataset(write_bids: MakeBids, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    root = tmp_path_factory.mktemp("files") / "bids"
-    return open_dataset(write_bids(root, subjects=2, runs=1, preprocessed=True))
-
-
-@pytest.fixture(scope="module")
-def fitted(dataset: Dataset) -> Decoder:
-    return Decoder("linear", labels=["right", "left"]).fit(dataset)
-
-
-@pytest.fixture
-def folder(fitted: Decoder, tmp_path: Path) -> Path:
-    return fitted.save(tmp_path / "decoder")
-
-
-def edit(folder: Path, change: Callable[[dict], object], *, sign: bool = False) -> None:
-    """Change a record; signed, as one who writes its hash anew."""
-    file = folder / "decoder.json"
-    record = json.loads(file.read_text())
-    change(record)
-    if sign:
-        record["hash"] = facts_hash(record)
-    file.write_text(json.dumps(record))
-
-
-def make_old(folder: Path) -> None:
-    """Turn a folder into one of the version that kept nothing but the model's needs."""
-    edit(folder, lambda record: [record.pop(key) for key in NEW])
+Edit = Callable[..., None]
+MakeOld = Callable[[Path], None]
 
 
 @pytest.mark.parametrize("spoil", ["missing", "version", "weights", "json"])
@@ -81,7 +48,7 @@ def test_folders_that_hold_no_decoder(spoil: str, folder: Path, tmp_path: Path) 
     ],
 )
 def test_a_record_that_was_edited_is_refused(
-    change: Callable[[dict], object], folder: Path
+    change: Callable[[dict], object], folder: Path, edit: Edit
 ) -> None:
     edit(folder, change)
     with pytest.raises(InputError, match="changed after it was written"):
@@ -122,7 +89,11 @@ WRONG: dict[str, Callable[[dict], object]] = {
 @pytest.mark.parametrize("old", [False, True], ids=["new", "old"])
 @pytest.mark.parametrize("change", WRONG.values(), ids=WRONG)
 def test_a_record_that_makes_no_sense_is_refused(
-    change: Callable[[dict], object], old: bool, folder: Path
+    change: Callable[[dict], object],
+    old: bool,
+    folder: Path,
+    edit: Edit,
+    make_old: MakeOld,
 ) -> None:
     if old:
         make_old(folder)
@@ -145,7 +116,7 @@ NEW_WRONG: dict[str, Callable[[dict], object]] = {
 
 @pytest.mark.parametrize("change", NEW_WRONG.values(), ids=NEW_WRONG)
 def test_newer_facts_that_make_no_sense_are_refused(
-    change: Callable[[dict], object], folder: Path
+    change: Callable[[dict], object], folder: Path, edit: Edit
 ) -> None:
     edit(folder, change, sign=True)
     with pytest.raises(InputError) as caught:
@@ -204,7 +175,9 @@ def test_other_files_than_those_that_were_written_are_refused(
         Decoder.load(folder)
 
 
-def test_weights_that_are_no_numbers_are_refused(folder: Path) -> None:
+def test_weights_that_are_no_numbers_are_refused(
+    folder: Path, make_old: MakeOld
+) -> None:
     make_old(folder)
     weights = load_file(folder / "model.safetensors")
     first = sorted(weights)[0]
@@ -246,7 +219,11 @@ MASKS: dict[str, Change] = {
 @pytest.mark.parametrize("old", [False, True], ids=["new", "old"])
 @pytest.mark.parametrize("change", MASKS.values(), ids=MASKS)
 def test_a_mask_that_is_another_is_refused_unread(
-    change: Change, old: bool, folder: Path, monkeypatch: pytest.MonkeyPatch
+    change: Change,
+    old: bool,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    make_old: MakeOld,
 ) -> None:
     if old:
         make_old(folder)
@@ -265,7 +242,9 @@ def test_a_mask_that_is_another_is_refused_unread(
     assert all(shape == (9, 10, 8) for shape in read)
 
 
-def test_a_large_mask_that_fits_its_file_is_refused_by_its_shape(folder: Path) -> None:
+def test_a_large_mask_that_fits_its_file_is_refused_by_its_shape(
+    folder: Path, make_old: MakeOld
+) -> None:
     """One that could be read, of an older folder, which does not state a shape."""
     make_old(folder)
     large = np.zeros((520, 520, 520), dtype=np.uint8)

@@ -25,50 +25,16 @@ from boldformer.data.cohort import read_cohort
 from boldformer.data.recording import Dataset
 from boldformer.errors import OutputExistsError
 from boldformer.training.estimate import estimate
-from boldformer.training.saved_record import facts_hash
 
 MakeBids = Callable[..., Path]
-Change = Callable[[Path], object]
+MakeOld = Callable[[Path], None]
 QUICK = TrainingConfig(max_epochs=2, batch_size=8)
 MACHINE = ("augmentation", "store", "n_jobs", "progress")
-NEW = ("hash", "files", "parameters", "shape", "leaky")
-
-
-@pytest.fixture(scope="module")
-def dataset(write_bids: MakeBids, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    root = tmp_path_factory.mktemp("files") / "bids"
-    return open_dataset(write_bids(root, subjects=2, runs=1, preprocessed=True))
-
-
-@pytest.fixture(scope="module")
-def fitted(dataset: Dataset) -> Decoder:
-    """A decoder whose model has its classes in another order than the sorted one."""
-    return Decoder("linear", labels=["right", "left"]).fit(dataset)
-
-
-@pytest.fixture
-def folder(fitted: Decoder, tmp_path: Path) -> Path:
-    return fitted.save(tmp_path / "decoder")
 
 
 def kept(decoder: Decoder) -> dict[str, Any]:
     params = decoder.get_params()
     return {name: params[name] for name in params if name not in MACHINE}
-
-
-def edit(folder: Path, change: Callable[[dict], object], *, sign: bool = False) -> None:
-    """Change a record; signed, as one who writes its hash anew."""
-    file = folder / "decoder.json"
-    record = json.loads(file.read_text())
-    change(record)
-    if sign:
-        record["hash"] = facts_hash(record)
-    file.write_text(json.dumps(record))
-
-
-def make_old(folder: Path) -> None:
-    """Turn a folder into one of the version that kept nothing but the model's needs."""
-    edit(folder, lambda record: [record.pop(key) for key in NEW])
 
 
 def test_saved_and_loaded_decoders_agree(make_bids: MakeBids, tmp_path: Path) -> None:
@@ -186,7 +152,7 @@ def test_a_copy_of_a_wrapped_decoder_is_fitted_as_the_model_was(
 
 
 def test_an_older_folder_loads_and_its_classes_are_sorted(
-    fitted: Decoder, folder: Path, dataset: Dataset
+    fitted: Decoder, folder: Path, dataset: Dataset, make_old: MakeOld
 ) -> None:
     make_old(folder)
     assert json.loads((folder / "decoder.json").read_text())["classes"][0] == "right"
